@@ -1,0 +1,72 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -n 2 -q
+SHARD  ?= 1/1
+
+# Exit status 5 says that no test was selected, which is no failure here.
+MAY_BE_EMPTY = || { status=$$?; [ $$status -eq 5 ] || exit $$status; echo "no tests selected"; }
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long test-torch lint types venv dev clean
+
+help:
+	@echo "make demo        install graphc and run its demonstration"
+	@echo "make test        the tests that need neither GPU nor torch"
+	@echo "make test-long   the slow tests; SHARD=2/7 runs the second of seven parts"
+	@echo "make test-torch  the tests that need torch"
+	@echo "make lint types  style and type checks"
+	@echo "make venv dev    the virtual environment, bare or for development"
+	@echo "make clean       remove caches and build products"
+
+demo: $(VENV)/.stamp-demo
+	$(BIN)/graphc demo
+
+test: $(VENV)/.stamp-dev
+	$(PYTEST) tests
+
+test-long: $(VENV)/.stamp-dev
+	@$(PYTEST) -m slow --shard $(SHARD) tests $(MAY_BE_EMPTY)
+
+test-torch: $(VENV)/.stamp-dev $(VENV)/.stamp-torch
+	@$(PYTEST) -m torch tests $(MAY_BE_EMPTY)
+
+lint: $(VENV)/.stamp-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.stamp-dev
+	$(BIN)/pyright
+	$(BIN)/pyright --project pyright-strict.json
+
+venv: $(BIN)/python
+
+dev: $(VENV)/.stamp-dev
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find graphc tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.stamp-torch: | $(BIN)/python
+	@echo "Installing torch"
+	$(PIP) torch==2.13.0
+	@touch $@
+
+$(VENV)/.stamp-%: pyproject.toml | $(BIN)/python
+	@echo "Installing graphc[$*]; the first time takes a minute or two"
+	$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "graphc needs Python 3.11 or newer; there is no '$(PYTHON)'." >&2; \
+	  echo "Install one: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "graphc needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "Python's venv module is missing. Install it:" >&2; \
+	  echo "  apt-get install python$$version-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

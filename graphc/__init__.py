@@ -1,0 +1,84 @@
+"""graphc: a compiler-style deep-learning framework with Keras's API.
+
+``import graphc`` is light: what a name needs is imported when the name is first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = {
+    "activations",
+    "backend",
+    "callbacks",
+    "codegen",
+    "config",
+    "constraints",
+    "dtype_policies",
+    "errors",
+    "initializers",
+    "ir",
+    "layers",
+    "losses",
+    "metrics",
+    "mixed_precision",
+    "models",
+    "ops",
+    "optimizers",
+    "passes",
+    "random",
+    "regularizers",
+    "runtime",
+    "saving",
+    "tree",
+    "utils",
+}
+
+_NAMES = {
+    "DTypePolicy": "graphc.frontend.dtype_policies",
+    "Executable": "graphc.frontend.compilation",
+    "Function": "graphc.frontend.models.function",
+    "Graph": "graphc.ir",
+    "Initializer": "graphc.frontend.initializers",
+    "Input": "graphc.frontend.layers",
+    "InputSpec": "graphc.frontend.layers",
+    "KerasTensor": "graphc.frontend.keras_tensor",
+    "Layer": "graphc.frontend.layers",
+    "Loss": "graphc.frontend.training.losses",
+    "Metric": "graphc.frontend.training.metrics",
+    "Model": "graphc.frontend.models",
+    "Optimizer": "graphc.frontend.optimizers",
+    "Regularizer": "graphc.frontend.regularizers",
+    "Sequential": "graphc.frontend.models",
+    "TensorSpec": "graphc.frontend.transforms",
+    "Variable": "graphc.frontend.variables",
+    "compile": "graphc.frontend.compilation",
+    "emit": "graphc.runtime.compile",
+    "grad": "graphc.frontend.transforms",
+    "jit": "graphc.frontend.transforms",
+    "load_model": "graphc.frontend.saving",
+    "name_scope": "graphc.frontend.tracing",
+    "save_model": "graphc.frontend.saving",
+    "targets": "graphc.runtime.targets",
+    "trace": "graphc.frontend.transforms",
+    "value_and_grad": "graphc.frontend.transforms",
+}
+
+__all__ = ["__version__", *sorted(_SUBPACKAGES), *sorted(_NAMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a subpackage or the home of a public name when it is first used."""
+    if name in _SUBPACKAGES:
+        found: Any = import_module(f"graphc.{name}")
+    elif name in _NAMES:
+        found = getattr(import_module(_NAMES[name]), name)
+    else:
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

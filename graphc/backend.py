@@ -1,0 +1,28 @@
+"""What Keras's ``keras.backend`` offers: dtypes, settings and sessions."""
+
+from graphc.frontend.config import (
+    backend,
+    epsilon,
+    image_data_format,
+    set_epsilon,
+    set_image_data_format,
+)
+from graphc.frontend.dtypes import floatx, result_type, set_floatx, standardize_dtype
+from graphc.frontend.dtypes import is_float as is_float_dtype
+from graphc.frontend.dtypes import is_int as is_int_dtype
+from graphc.frontend.naming import clear_session
+
+__all__ = [
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_float_dtype",
+    "is_int_dtype",
+    "result_type",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "standardize_dtype",
+]

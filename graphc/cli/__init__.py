@@ -1,0 +1,1 @@
+"""The command line: ``graphc demo``, ``show``, ``opt``, ``run`` and ``doctor``."""

@@ -1,0 +1,1 @@
+"""``graphc demo``: two models trained on real data."""

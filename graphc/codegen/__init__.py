@@ -1,0 +1,1 @@
+"""Code generation: bound graphs of primitives as the text that backends compile."""

@@ -1,0 +1,155 @@
+"""Bound graphs of primitives as StableHLO text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc.codegen.spellings import SPELLINGS, Signature, Spelling
+from graphc.codegen.stablehlo import (
+    contraction,
+    control,
+    indexing,
+    reduction,
+    shape,
+    window,
+)
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
+from graphc.codegen.stablehlo.text import function_type, string_text, type_text
+from graphc.ir.errors import GraphcError, UnsupportedError
+from graphc.ir.graph import Graph, Node, fresh_name
+from graphc.ir.location import Location
+from graphc.ir.values import sanitize_name
+
+LOWERINGS: dict[str, Lowering] = {
+    **control.LOWERINGS,
+    **shape.LOWERINGS,
+    **reduction.LOWERINGS,
+    **window.LOWERINGS,
+    **indexing.LOWERINGS,
+    **contraction.LOWERINGS,
+}
+"""The primitives that are more than one elementwise operation."""
+
+MAX_POSITION = 2**31 - 1
+"""The largest line or column that MLIR and XLA can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class StableHLO:
+    """An emitted module.
+
+    Attributes:
+        text: The module's text.
+        nodes: For each line of the text the node that it was written for, or None.
+    """
+
+    text: str
+    nodes: tuple[Node | None, ...]
+
+
+def emit_stablehlo(graph: Graph) -> str:
+    """The StableHLO text of `graph` and the graphs it calls.
+
+    The entry graph becomes ``func.func public @main``, its callees private functions.
+    Every line of a node carries the node's location.
+
+    Args:
+        graph: A graph of primitives and calls without dimension symbols.
+
+    Raises:
+        GraphError: If a dimension symbol is not bound.
+        UnsupportedError: If an op has no StableHLO form: a composite that has not been
+            decomposed.
+    """
+    return emit_module(graph).text
+
+
+def emit_module(graph: Graph) -> StableHLO:
+    """As `emit_stablehlo`, with the node that each line was written for."""
+    locations = Locations()
+    functions = _function_names(graph)
+    lines = [f"module @{sanitize_name(graph.name)} {{"]
+    nodes: list[Node | None] = [None]
+    for each in graph.reachable():
+        writer = FunctionWriter(each, functions, locations.alias)
+        _emit_function(writer, "public" if each is graph else "private")
+        lines += [f"  {line}" for line in writer.lines]
+        nodes += writer.nodes
+    lines += ["}", *locations.definitions()]
+    return StableHLO("\n".join(lines) + "\n", tuple(nodes))
+
+
+def _function_names(graph: Graph) -> dict[str, str]:
+    names = {graph.name: "main"}
+    for callee in graph.reachable()[1:]:
+        names[callee.name] = fresh_name(sanitize_name(callee.name), names.values())
+    return names
+
+
+def _emit_function(writer: FunctionWriter, visibility: str) -> None:
+    writer.open(visibility, writer.functions[writer.graph.name])
+    for node in writer.graph.nodes:
+        writer.begin(node)
+        try:
+            _emit_node(writer, node)
+        except GraphcError as error:
+            error.location = error.location or node.location
+            raise
+    writer.close()
+
+
+def _emit_node(writer: FunctionWriter, node: Node) -> None:
+    name = node.op.name
+    if name in SPELLINGS:
+        _emit_elementwise(writer, node, SPELLINGS[name])
+    elif name in LOWERINGS:
+        attributes = node.op.decode(node.attributes, writer.graph.module)
+        LOWERINGS[name](writer, node, **attributes)
+    else:
+        composite = node.op.is_composite
+        raise UnsupportedError(
+            f"{name} has no StableHLO form",
+            received=f"a {'composite' if composite else 'primitive'} op",
+            location=node.location,
+            hint="run the decompose and autodiff passes first" if composite else None,
+        )
+
+
+def _emit_elementwise(writer: FunctionWriter, node: Node, spelling: Spelling) -> None:
+    result = node.result.type
+    names = [writer.stretched(o, result.static_shape) for o in node.operands]
+    if spelling.signature is Signature.UNIFORM:
+        types = type_text(result)
+    else:
+        operands = [o.type.with_shape(result.shape) for o in node.operands]
+        types = function_type(operands, [result])
+    operation = spelling.stablehlo or node.op.name
+    writer.assign(node, f"stablehlo.{operation} {', '.join(names)} : {types}")
+
+
+class Locations:
+    """The location aliases of a module, numbered in order of first use."""
+
+    def __init__(self) -> None:
+        self._aliases: dict[Location, str] = {}
+
+    def alias(self, location: Location) -> str:
+        """The alias for a location: ``#loc3``."""
+        return self._aliases.setdefault(location, f"#loc{len(self._aliases)}")
+
+    def definitions(self) -> list[str]:
+        """The lines that say what the aliases stand for."""
+        return [f"{alias} = {location_text(of)}" for of, alias in self._aliases.items()]
+
+
+def location_text(location: Location) -> str:
+    """A location as MLIR writes it: ``loc("encoder/mlp"("model.py":12:9))``.
+
+    The name is the layer path, with what the node came from in parentheses.
+    """
+    line, column = (min(n, MAX_POSITION) for n in (location.line, location.column))
+    place = f"{string_text(location.file)}:{line}:{column}"
+    name = location.path or ""
+    if location.origin:
+        name = f"{name} ({location.origin})".lstrip()
+    return f"loc({string_text(name)}({place}))" if name else f"loc({place})"

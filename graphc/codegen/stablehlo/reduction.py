@@ -1,0 +1,213 @@
+"""The StableHLO of reductions, scans, positions of extremes and sorting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.codegen.stablehlo.control import comparison
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.stablehlo.text import (
+    dense_text,
+    function_type,
+    int_array,
+    ints,
+    padding_matrix,
+    region_text,
+    type_text,
+)
+from graphc.ir.graph import Node
+from graphc.ir.opdef import Ints
+from graphc.ir.types import BOOL, I32, DType, TensorType
+
+_COMBINING = {
+    "reduce_sum": "add",
+    "reduce_prod": "multiply",
+    "reduce_max": "maximum",
+    "reduce_min": "minimum",
+    "reduce_and": "and",
+    "reduce_or": "or",
+    "cumulative_sum": "add",
+    "cumulative_prod": "multiply",
+    "cumulative_max": "maximum",
+    "reduce_window_sum": "add",
+    "reduce_window_max": "maximum",
+    "reduce_window_min": "minimum",
+}
+"""The binary operation that each primitive combines elements by."""
+
+
+def neutral(operation: str, dtype: DType) -> np.ndarray[Any, Any]:
+    """The element that combining with leaves the other element as it is."""
+    if operation in ("maximum", "minimum"):
+        return extreme(dtype, 1 if operation == "minimum" else -1)
+    return np.array(operation in ("multiply", "and"), dtype.numpy)
+
+
+def extreme(dtype: DType, sign: int) -> np.ndarray[Any, Any]:
+    """The highest element of a dtype for `sign` 1, the lowest for -1."""
+    if dtype.is_float:
+        return np.array(sign * np.inf, dtype.numpy)
+    if dtype is BOOL:
+        return np.array(sign > 0)
+    limits = np.iinfo(dtype.numpy)
+    return np.array(limits.max if sign > 0 else limits.min, dtype.numpy)
+
+
+class Combination:
+    """The operation that combines many elements of a node's operand into each result.
+
+    Sums and products of narrow floats are kept in float32 and rounded at the end.
+
+    Attributes:
+        x: The name of the operand, widened if need be.
+        init: The name of the element that combining starts with.
+        operation: The StableHLO operation that combines two elements.
+        element: The type of the elements that are combined.
+        types: The function type of the operation as a whole.
+    """
+
+    def __init__(self, f: FunctionWriter, node: Node) -> None:
+        name = _COMBINING[node.op.name]
+        given, result = node.operands[0].type, node.result.type
+        kept = accumulator(given.dtype) if name in ("add", "multiply") else given.dtype
+        self._f, self._node = f, node
+        self._computed = result.with_dtype(kept)
+        self.operation = f"stablehlo.{name}"
+        self.element = TensorType((), kept)
+        self.x = f.converted(f.operands(node), given, kept)
+        self.init = f.constant(dense_text(neutral(name, kept)), self.element)
+        self.types = function_type(
+            [given.with_dtype(kept), self.element], [self._computed]
+        )
+
+    def assign(self, expression: str) -> None:
+        """Writes the operation, and the rounding to the node's own dtype."""
+        self._f.assign_rounded(self._node, expression, self._computed)
+
+
+def reduce(f: FunctionWriter, node: Node, *, axes: Ints) -> None:
+    """Writes a reduction over axes."""
+    c = Combination(f, node)
+    c.assign(
+        f"stablehlo.reduce({c.x} init: {c.init}) applies {c.operation} "
+        f"across dimensions = {ints(axes)} : {c.types}"
+    )
+
+
+def scan(f: FunctionWriter, node: Node, *, axis: int, reverse: bool) -> None:
+    """Writes a scan as a window over everything before, which XLA makes a tree of."""
+    shape = node.result.type.static_shape
+    if 0 in shape:  # no window has size 0
+        f.alias(node.result, f.operands(node))
+        return
+    c = Combination(f, node)
+    window = [size if d == axis else 1 for d, size in enumerate(shape)]
+    reach = [(0, size - 1) if reverse else (size - 1, 0) for size in window]
+    c.assign(
+        f'"stablehlo.reduce_window"({c.x}, {c.init}) <{{'
+        f"window_dimensions = {int_array(window)}, "
+        f"padding = {padding_matrix(reach)}"
+        f"}}> ({f.combining(c.operation, c.element)}) : {c.types}"
+    )
+
+
+def extreme_position(f: FunctionWriter, node: Node, *, axis: int) -> None:
+    """Writes argmax or argmin: the first position that holds the extreme, or a nan.
+
+    Two plain reductions are faster on XLA:CPU than one over pairs.
+    """
+    largest = node.op.name == "argmax"
+    operation = "maximum" if largest else "minimum"
+    type, result = node.operands[0].type, node.result.type
+    x, shape = f.operands(node), type.static_shape
+    reduced = type.with_shape(result.shape)
+    kept_axes = [d for d in range(type.rank) if d != axis]
+
+    init = f.constant(
+        dense_text(neutral(operation, type.dtype)), TensorType((), type.dtype)
+    )
+    found = f.define(_reduction(x, init, operation, axis, type, reduced), "extreme")
+    spread = f.define(
+        f"stablehlo.broadcast_in_dim {found}, dims = {ints(kept_axes)} : "
+        + function_type([reduced], [type]),
+        "spread",
+    )
+    flags = type.with_dtype(BOOL)
+    here = f.define(comparison("EQ", [x, spread], type), "here")
+    if type.dtype.is_float:
+        nan = f.define(comparison("NE", [x, x], type), "nan")
+        here = f.define(f"stablehlo.or {here}, {nan} : {type_text(flags)}", "here")
+
+    places = type.with_dtype(I32)
+    place = f.define(f"stablehlo.iota dim = {axis} : {type_text(places)}", "place")
+    nowhere = f.constant(str(shape[axis]), places)
+    types = function_type([flags, places, places], [places])
+    place = f.define(f"stablehlo.select {here}, {place}, {nowhere} : {types}", "place")
+    end = f.constant(str(shape[axis]), TensorType((), I32))
+    f.assign(node, _reduction(place, end, "minimum", axis, places, result))
+
+
+def _reduction(
+    x: str, init: str, operation: str, axis: int, given: TensorType, result: TensorType
+) -> str:
+    types = function_type([given, TensorType((), given.dtype)], [result])
+    return (
+        f"stablehlo.reduce({x} init: {init}) applies stablehlo.{operation} "
+        f"across dimensions = [{axis}] : {types}"
+    )
+
+
+def sort(f: FunctionWriter, node: Node, *, axis: int, descending: bool) -> None:
+    """Writes a stable sort by the first operand; nan counts as the largest element."""
+    elements = [TensorType((), operand.type.dtype) for operand in node.operands]
+    # Two arguments of each operand, side by side; the first two decide.
+    arguments = [(f.fresh(name), element) for element in elements for name in "ab"]
+    first, second = arguments[0][0], arguments[1][0]
+    lines, before = _comes_before(f, first, second, elements[0], descending)
+    region = region_text(arguments, lines, before, TensorType((), BOOL))
+    f.assign(
+        node,
+        f'"stablehlo.sort"({f.operands(node)}) <{{'
+        f"dimension = {axis} : i64, is_stable = true}}> ({region}) : {f.signature(node)}",
+    )
+
+
+def _comes_before(
+    f: FunctionWriter, a: str, b: str, element: TensorType, descending: bool
+) -> tuple[list[str], str]:
+    """The lines that decide whether `a` comes before `b`, and the name of the answer."""
+    ordered = f.fresh("ordered")
+    direction = "GT" if descending else "LT"
+    lines = [f"{ordered} = {comparison(direction, [a, b], element)}"]
+    if not element.dtype.is_float:
+        return lines, ordered
+    # A nan is above every number, and no nan comes before another.
+    higher, lower = (a, b) if descending else (b, a)
+    is_nan, is_number, above, before = (
+        f.fresh(name) for name in ("is_nan", "is_number", "above", "before")
+    )
+    lines += [
+        f"{is_nan} = {comparison('NE', [higher, higher], element)}",
+        f"{is_number} = {comparison('EQ', [lower, lower], element)}",
+        f"{above} = stablehlo.and {is_nan}, {is_number} : tensor<i1>",
+        f"{before} = stablehlo.or {ordered}, {above} : tensor<i1>",
+    ]
+    return lines, before
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "argmax": extreme_position,
+    "argmin": extreme_position,
+    "cumulative_max": scan,
+    "cumulative_prod": scan,
+    "cumulative_sum": scan,
+    "reduce_and": reduce,
+    "reduce_max": reduce,
+    "reduce_min": reduce,
+    "reduce_or": reduce,
+    "reduce_prod": reduce,
+    "reduce_sum": reduce,
+    "sort": sort,
+}

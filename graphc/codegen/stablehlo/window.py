@@ -1,0 +1,78 @@
+"""The StableHLO of primitives that combine elements within windows."""
+
+from __future__ import annotations
+
+from graphc.codegen.stablehlo.control import comparison
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.stablehlo.reduction import Combination
+from graphc.codegen.stablehlo.text import (
+    function_type,
+    int_array,
+    padding_matrix,
+    region_text,
+)
+from graphc.ir.graph import Node
+from graphc.ir.opdef import IntLists, Ints
+from graphc.ir.types import BOOL, TensorType
+
+
+def reduce_window(
+    f: FunctionWriter,
+    node: Node,
+    *,
+    window: Ints,
+    strides: Ints,
+    padding: IntLists,
+    dilation: Ints | None,
+) -> None:
+    """Writes the reduction of every window to one element."""
+    if not window:  # XLA has no windows of rank 0
+        f.alias(node.result, f.operands(node))
+        return
+    c = Combination(f, node)
+    holes = f"window_dilations = {int_array(dilation)}, " if dilation else ""
+    c.assign(
+        f'"stablehlo.reduce_window"({c.x}, {c.init}) <{{'
+        f"window_dimensions = {int_array(window)}, "
+        f"window_strides = {int_array(strides)}, "
+        f"{holes}padding = {padding_matrix(padding)}"
+        f"}}> ({f.combining(c.operation, c.element)}) : {c.types}"
+    )
+
+
+def select_and_scatter_add(
+    f: FunctionWriter, node: Node, *, window: Ints, strides: Ints, padding: IntLists
+) -> None:
+    """Writes the gradient of a maximum over windows; the first maximum wins."""
+    x, source = (operand.type for operand in node.operands)
+    kept = accumulator(x.dtype)
+    element, result = TensorType((), kept), x.with_dtype(kept)
+    names = [
+        f.converted(f.operand(operand), operand.type, kept) for operand in node.operands
+    ]
+    zero = f.constant("0.0", element)
+    a, b, keeps = f.fresh("a"), f.fresh("b"), f.fresh("keeps")
+    keep_first = region_text(
+        [(a, element), (b, element)],
+        [f"{keeps} = {comparison('GE', [a, b], element)}"],
+        keeps,
+        TensorType((), BOOL),
+    )
+    types = function_type([result, source.with_dtype(kept), element], [result])
+    f.assign_rounded(
+        node,
+        f'"stablehlo.select_and_scatter"({", ".join(names)}, {zero}) <{{'
+        f"window_dimensions = {int_array(window)}, "
+        f"window_strides = {int_array(strides)}, "
+        f"padding = {padding_matrix(padding)}"
+        f"}}> ({keep_first}, {f.combining('stablehlo.add', element)}) : {types}",
+        result,
+    )
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "reduce_window_max": reduce_window,
+    "reduce_window_min": reduce_window,
+    "reduce_window_sum": reduce_window,
+    "select_and_scatter_add": select_and_scatter_add,
+}

@@ -1,0 +1,4 @@
+"""Global settings."""
+
+from graphc.frontend.config import *
+from graphc.frontend.config import __all__ as __all__

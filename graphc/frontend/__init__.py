@@ -1,0 +1,1 @@
+"""The Keras-like API: layers, models, training; tracing Python into graphs."""

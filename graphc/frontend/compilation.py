@@ -1,0 +1,171 @@
+"""Compiling a function or a graph ahead of its first call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optree
+
+from graphc.frontend.program import Program, array_type, is_array, raw
+from graphc.frontend.tensor import Array
+from graphc.frontend.transforms import program_of
+from graphc.ir import Graph
+from graphc.ir.errors import GraphError
+
+
+class Executable:
+    """A compiled function or graph. Call it with one array per input.
+
+    A graph with dimension symbols is compiled once for each size it is called with,
+    any other graph at once.
+
+    Attributes:
+        program: The graph, what state it reads and writes, and its compiles so far.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as traced, before passes."""
+        return self.program.graph
+
+    def __call__(self, *arrays: Any) -> Any:
+        """The outputs for `arrays`, as `Array`s in the function's structure.
+
+        Args:
+            *arrays: One array (or nested structure of arrays) per argument.
+
+        Raises:
+            GraphError: If the number, a dtype or a shape does not fit.
+        """
+        wanted = [p.type for p in self.graph.parameters[: self.program.inputs]]
+        given = _leaves(arrays)
+        if len(given) != len(wanted):
+            raise GraphError(
+                f"graph @{self.graph.name} takes {len(wanted)} arrays",
+                received=str(len(given)),
+            )
+        inputs: list[Any] = []
+        for position, (type, leaf) in enumerate(zip(wanted, given, strict=True)):
+            array = leaf if is_array(leaf) else np.asarray(leaf)
+            found = array_type(array)
+            if found.dtype is not type.dtype:
+                if is_array(leaf) and not _is_default(array, type):
+                    raise GraphError(
+                        f"graph @{self.graph.name}: input {position} is {type}",
+                        received=f"an array of type {found}",
+                        hint=f"convert it, for example with x.astype('{type.dtype.long_name}')",
+                    )
+                array = array.astype(type.dtype.numpy)
+            inputs.append(raw(array))
+        outputs = self.program(inputs)
+        return optree.tree_map(Array, outputs)
+
+    @property
+    def executables(self) -> list[Any]:
+        """What the runtime made, one per compile."""
+        return self.program.executables
+
+    @property
+    def text(self) -> str:
+        """The text that the target compiled last: StableHLO for XLA.
+
+        Raises:
+            GraphError: If nothing has been compiled yet.
+        """
+        return self._latest().text
+
+    @property
+    def compile_seconds(self) -> dict[str, float]:
+        """How long each stage of the last compile took."""
+        return self._latest().compile_seconds
+
+    def memory(self) -> Any:
+        """The memory of one run, or None where the target does not know."""
+        return self._latest().memory()
+
+    def cost(self) -> Any:
+        """The target's estimates of one run, or None where it has none."""
+        return self._latest().cost()
+
+    def _latest(self) -> Any:
+        if not self.executables:
+            raise GraphError(
+                f"graph @{self.graph.name} has not been compiled yet: it has dimension"
+                " symbols, which the first call binds",
+                hint="call it, or compile graph.bind(...)",
+            )
+        return self.executables[-1]
+
+    def __repr__(self) -> str:
+        return f"<Executable @{self.graph.name} for {self.program.target}>"
+
+
+def compile(
+    function_or_graph: Callable[..., Any] | Graph,
+    *specs: Any,
+    target: str = "xla",
+    passes: str | None = None,
+) -> Executable:
+    """Compiles a function of tensors, or a graph, for a target.
+
+    Args:
+        function_or_graph: A function to trace, or a graph.
+        *specs: For a function, one `TensorSpec` (or example array) per argument.
+        target: The name of a target; `graphc.targets()` lists them.
+        passes: The pipeline to run instead of the target's own.
+
+    Returns:
+        A callable that takes arrays and returns `Array`s.
+
+    Raises:
+        TargetError: For an unknown or unavailable target, or one whose code this
+            release does not generate.
+        GraphError: If the function cannot be traced, or a graph does not verify.
+        CompileError: If the target's compiler refuses the graph.
+
+    Example:
+        >>> import graphc
+        >>> double = graphc.compile(lambda x: x * 2.0, graphc.TensorSpec((2,)))
+        >>> double([1.0, 2.0]).numpy()
+        array([2., 4.], dtype=float32)
+    """
+    if isinstance(function_or_graph, Graph):
+        if specs:
+            raise TypeError("A graph has its types; specs are for functions.")
+        function_or_graph.verify()
+        program = program_of_graph(function_or_graph)
+    else:
+        program = program_of(function_or_graph, specs)
+    program.target, program.passes = target, passes
+    program.check_target()
+    if not program.graph.symbols:
+        program.compile_for({})
+    return Executable(program)
+
+
+def program_of_graph(graph: Graph) -> Program:
+    """A program that runs a graph: all parameters are inputs, results a tuple."""
+    count = len(graph.results)
+    structure = optree.tree_structure((0,) * count if count != 1 else 0)
+    return Program(graph.name, graph, len(graph.parameters), (), (), structure)
+
+
+def _leaves(arguments: tuple[Any, ...]) -> list[Any]:
+    """The arrays among the arguments; a list of numbers is one array."""
+    leaves: list[Any] = []
+    for argument in arguments:
+        nested = optree.tree_leaves(argument)
+        numbers = nested and all(isinstance(x, (bool, int, float)) for x in nested)
+        leaves += [np.asarray(argument)] if numbers else nested
+    return leaves
+
+
+def _is_default(array: Any, type: Any) -> bool:
+    """Whether the array only has the dtype that NumPy gives Python numbers."""
+    defaults = {"float64": "float", "int64": "int"}
+    return defaults.get(str(array.dtype)) == type.dtype.kind

@@ -1,0 +1,80 @@
+"""Keras's layers."""
+
+from graphc.frontend.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from graphc.frontend.layers.attention import MultiHeadAttention
+from graphc.frontend.layers.convolution import (
+    Conv1D,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    SeparableConv2D,
+)
+from graphc.frontend.layers.core import (
+    Activation,
+    Dense,
+    Embedding,
+    Identity,
+    Lambda,
+    Masking,
+)
+from graphc.frontend.layers.einsum_dense import EinsumDense
+from graphc.frontend.layers.input_layer import Input, InputLayer
+from graphc.frontend.layers.input_spec import InputSpec
+from graphc.frontend.layers.layer import Layer
+from graphc.frontend.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
+from graphc.frontend.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Rescaling,
+    RMSNormalization,
+)
+from graphc.frontend.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from graphc.frontend.layers.regularization import (
+    ActivityRegularization,
+    Dropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
+from graphc.frontend.layers.reshaping import (
+    Cropping2D,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    UpSampling2D,
+    ZeroPadding2D,
+)
+
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+Convolution1D = Conv1D
+Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+SeparableConvolution2D = SeparableConv2D
+
+__all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()]

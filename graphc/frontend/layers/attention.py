@@ -1,0 +1,216 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from graphc.frontend import constraints, initializers, ops, random, regularizers
+from graphc.frontend.layers.core import positive_integer
+from graphc.frontend.layers.einsum_dense import EinsumDense
+from graphc.frontend.layers.layer import Layer
+
+_WEIGHT_OPTIONS = {
+    f"{weight}_{kind}": {"initializer": initializers, "regularizer": regularizers,
+                         "constraint": constraints}[kind]
+    for weight in ("kernel", "bias")
+    for kind in ("initializer", "regularizer", "constraint")
+}
+
+
+class MultiHeadAttention(Layer):
+    """Attention in several heads (Vaswani et al., "Attention Is All You Need", 2017).
+
+    Inputs: query (batch, T, features), value and key (batch, S, features). Output:
+    (batch, T, output features).
+
+    Args:
+        num_heads: The number of heads.
+        key_dim: The size of a head's query and key.
+        value_dim: The size of a head's value; `key_dim` by default.
+        dropout: The fraction of attention weights to drop in training.
+        use_bias: Whether the projections have biases.
+        output_shape: The size of the output's last axis; the query's by default.
+        seed: A seed for dropout.
+        keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
+            ``constraint`` of the projections, and what `Layer` takes.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        seed: int | None = None,
+        **keywords: Any,
+    ) -> None:
+        self._weight_options = {
+            name: keywords.pop(name) for name in _WEIGHT_OPTIONS if name in keywords
+        }
+        super().__init__(**keywords)
+        self.num_heads = positive_integer("num_heads", num_heads)
+        self.key_dim = positive_integer("key_dim", key_dim)
+        self.value_dim = key_dim if value_dim is None else value_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.projected_shape = output_shape
+        self.seed = seed
+        self.seed_generator = random.SeedGenerator(seed) if dropout > 0 else None
+        self.supports_masking = True
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        """Creates the projections."""
+        key_shape = value_shape if key_shape is None else key_shape
+        self.query_dense = self._projection("query", self.key_dim)
+        self.key_dense = self._projection("key", self.key_dim)
+        self.value_dense = self._projection("value", self.value_dim)
+        size = self.projected_shape
+        size = query_shape[-1] if size is None else size
+        size = size if isinstance(size, int) else tuple(size)[-1]
+        self.output_dense = EinsumDense(
+            "abcd,cde->abe",
+            output_shape=(None, size),
+            bias_axes="e" if self.use_bias else None,
+            name="attention_output",
+            dtype=self.dtype_policy,
+            **self._weight_options,
+        )
+        heads = (query_shape[0], query_shape[1], self.num_heads, self.value_dim)
+        for layer, shape in (
+            (self.query_dense, query_shape),
+            (self.key_dense, key_shape),
+            (self.value_dense, value_shape),
+            (self.output_dense, heads),
+        ):
+            layer.ensure_built_for(shape)
+        self.built = True
+
+    def _projection(self, name: str, size: int) -> EinsumDense:
+        return EinsumDense(
+            "abc,cde->abde",
+            output_shape=(None, self.num_heads, size),
+            bias_axes="de" if self.use_bias else None,
+            name=name,
+            dtype=self.dtype_policy,
+            **self._weight_options,
+        )
+
+    def call(
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """Attends from the query to the value.
+
+        Args:
+            query: (batch, T, features).
+            value: (batch, S, features).
+            key: (batch, S, features); the value by default.
+            query_mask: (batch, T), True for steps that count.
+            value_mask: (batch, S).
+            key_mask: (batch, S).
+            attention_mask: (batch, T, S) or (batch, heads, T, S), True where a query
+                may attend.
+            return_attention_scores: Whether to return (output, weights (batch, heads,
+                T, S)).
+            training: Whether to drop attention weights.
+            use_causal_mask: Whether a step attends to itself and earlier steps only.
+        """
+        key = value if key is None else key
+        mask = self._mask(
+            query, value, query_mask, value_mask, key_mask, attention_mask,
+            use_causal_mask,
+        )
+        q = self.query_dense(query)
+        k = self.key_dense(key)
+        v = self.value_dense(value)
+        drops = training and self.dropout > 0
+        if drops or return_attention_scores:
+            attended, weights = self._attend(q, k, v, mask, bool(drops))
+        else:
+            attended = ops.dot_product_attention(
+                q, k, v, mask=mask, scale=1.0 / math.sqrt(self.key_dim)
+            )
+            weights = None
+        output = self.output_dense(attended)
+        return (output, weights) if return_attention_scores else output
+
+    def _attend(self, q: Any, k: Any, v: Any, mask: Any, drops: bool) -> Any:
+        """Attention step by step: with dropout, and with the weights to return."""
+        q = q * (1.0 / math.sqrt(self.key_dim))
+        scores = ops.einsum("bthd,bshd->bhts", q, k)
+        if mask is not None:
+            low = -3e4 if scores.dtype == "float16" else -1e9
+            scores = scores + (1.0 - ops.cast(mask, scores.dtype)) * low
+        weights = ops.softmax(scores, axis=-1)
+        kept = weights
+        if drops:
+            kept = random.dropout(weights, self.dropout, None, self.seed_generator)
+        return ops.einsum("bhts,bshd->bthd", kept, v), weights
+
+    def _mask(
+        self,
+        query: Any,
+        value: Any,
+        query_mask: Any,
+        value_mask: Any,
+        key_mask: Any,
+        attention_mask: Any,
+        causal: bool,
+    ) -> Any:
+        """All masks joined, as (batch or 1, heads or 1, T, S), or None."""
+        found: Any = None
+
+        def join(mask: Any) -> None:
+            nonlocal found
+            found = mask if found is None else ops.logical_and(found, mask)
+
+        if attention_mask is not None:
+            mask = ops.cast(attention_mask, "bool")
+            join(ops.expand_dims(mask, 1) if mask.ndim == 3 else mask)
+        if query_mask is not None:
+            mask = ops.cast(query_mask, "bool")
+            join(ops.expand_dims(ops.expand_dims(mask, -1), 1))
+        for given in (value_mask, key_mask):
+            if given is not None:
+                mask = ops.cast(given, "bool")
+                join(ops.expand_dims(ops.expand_dims(mask, 1), 1))
+        if causal:
+            rows = ops.arange(query.shape[1])
+            columns = ops.arange(value.shape[1])
+            later = ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0)
+            join(ops.expand_dims(ops.expand_dims(later, 0), 0))
+        return found
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the query."""
+        return previous_mask
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        options = {
+            name: _WEIGHT_OPTIONS[name].serialize(_WEIGHT_OPTIONS[name].get(given))
+            for name, given in self._weight_options.items()
+        }
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "output_shape": self.projected_shape,
+            "seed": self.seed,
+            **options,
+        }

@@ -1,0 +1,109 @@
+"""Binding the arguments of a layer's call to their names."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import optree
+
+from graphc.frontend.keras_tensor import KerasTensor, known_shape
+from graphc.frontend.program import is_array
+from graphc.frontend.tensor import Tensor
+
+
+class CallContext(threading.local):
+    """What the outermost layer call of this thread has set.
+
+    Attributes:
+        training: Whether the call is for training; None outside of calls.
+        depth: How many layer calls are open.
+    """
+
+    def __init__(self) -> None:
+        self.training: bool | None = None
+        self.depth = 0
+
+    @contextmanager
+    def entered(self, training: bool | None) -> Iterator[None]:
+        """While open, layers called without `training` get this value."""
+        previous = self.training
+        self.training = training
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.training = previous
+            self.depth -= 1
+
+
+CALL_CONTEXT = CallContext()
+
+
+@lru_cache(maxsize=4096)
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of an unbound ``call`` or ``build``, without ``self``."""
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def accepts(function: Callable[..., Any], name: str) -> bool:
+    """Whether an unbound method has a parameter called `name`."""
+    return name in signature_of(function).parameters
+
+
+def bind(
+    layer: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of ``layer.call`` by parameter name, in order.
+
+    Raises:
+        TypeError: Naming the layer and what its ``call`` takes.
+    """
+    signature = signature_of(type(layer).call)
+    try:
+        return dict(signature.bind(*arguments, **keywords).arguments)
+    except TypeError as error:
+        raise TypeError(
+            f"{type(layer).__name__}.call(): {error}. Expected: call{signature}."
+            f" Layer: '{layer.name}'"
+        ) from None
+
+
+def is_tensor_like(x: Any) -> bool:
+    """Whether a call argument is a tensor."""
+    return isinstance(x, Tensor) or is_array(x)
+
+
+def shape_of(x: Any) -> Any:
+    """The shape of a tensor as ``build`` sees it: None for unknown sizes."""
+    if isinstance(x, KerasTensor):
+        return x.shape
+    return known_shape(tuple(x.shape))
+
+
+def shapes_of(tree: Any) -> Any:
+    """The shapes of a structure of tensors, in the same structure."""
+    return optree.tree_map(lambda x: shape_of(x) if is_tensor_like(x) else None, tree)
+
+
+def build_arguments(layer: Any, bound: dict[str, Any]) -> dict[str, Any]:
+    """What ``layer.build`` is called with: shapes of the tensors among the arguments."""
+    tensors = {
+        name: argument
+        for name, argument in bound.items()
+        if any(is_tensor_like(x) for x in optree.tree_leaves(argument))
+        and name not in ("mask", "training")
+        and not name.endswith("_mask")
+    }
+    parameters = list(signature_of(type(layer).build).parameters)
+    if not tensors or not parameters:
+        return {}
+    shapes = {f"{name}_shape": shapes_of(x) for name, x in tensors.items()}
+    if len(parameters) == 1 and parameters[0] not in shapes:
+        return {parameters[0]: next(iter(shapes.values()))}
+    return {name: shape for name, shape in shapes.items() if name in parameters}

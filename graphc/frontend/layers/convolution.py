@@ -1,0 +1,401 @@
+"""Convolutions: plain, depthwise, separable and transposed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphc.frontend import activations, constraints, initializers, ops, regularizers
+from graphc.frontend.config import standardize_data_format
+from graphc.frontend.layers.core import positive_integer
+from graphc.frontend.layers.input_spec import InputSpec
+from graphc.frontend.layers.layer import Layer
+
+
+def sizes(name: str, given: Any, rank: int, smallest: int = 1) -> tuple[int, ...]:
+    """`given` as one integer for each spatial dimension.
+
+    Raises:
+        ValueError: If it is neither an integer nor `rank` integers of at least
+            `smallest`.
+    """
+    listed = (given,) * rank if isinstance(given, int) else tuple(given)
+    if len(listed) != rank or any(
+        isinstance(n, bool) or not isinstance(n, int) or n < smallest for n in listed
+    ):
+        raise ValueError(
+            f"The `{name}` argument must be an integer or a tuple of {rank} integers,"
+            f" each at least {smallest}. Received: {name}={given}"
+        )
+    return listed
+
+
+class BaseConv(Layer):
+    """What all convolutions share: sizes, kernel, bias and activation.
+
+    Args:
+        rank: The number of spatial dimensions.
+        filters: The number of output channels, or None where the inputs decide.
+        kernel_size: The size of the window.
+        strides: The step of the window.
+        padding: ``"valid"``, ``"same"`` or (1D) ``"causal"``.
+        data_format: ``"channels_last"`` or ``"channels_first"``.
+        dilation_rate: The spacing of the window's elements.
+        groups: The number of channel groups that are convolved apart.
+        activation: A name or a function; none by default.
+        use_bias: Whether to add a bias.
+        keywords: ``<weight>_initializer``, ``_regularizer`` and ``_constraint`` of the
+            weights, and what `Layer` takes.
+    """
+
+    kernels: tuple[str, ...] = ("kernel",)
+    """The names of the weights besides the bias."""
+
+    def __init__(
+        self,
+        rank: int,
+        filters: int | None,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        **keywords: Any,
+    ) -> None:
+        self._weight_options = {
+            name: keywords.pop(name)
+            for kind in ("initializer", "regularizer", "constraint")
+            for weight in (*self.kernels, "bias")
+            for name in [f"{weight}_{kind}"]
+            if name in keywords
+        }
+        super().__init__(**keywords)
+        self.rank = rank
+        self.filters = None if filters is None else positive_integer("filters", filters)
+        self.kernel_size = sizes("kernel_size", kernel_size, rank)
+        self.strides = sizes("strides", strides, rank)
+        self.dilation_rate = sizes("dilation_rate", dilation_rate, rank)
+        self.padding = _padding(padding, rank)
+        self.data_format = standardize_data_format(data_format)
+        self.groups = positive_integer("groups", groups)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        if filters is not None and filters % groups:
+            raise ValueError(
+                "The number of filters must be evenly divisible by the number of"
+                f" groups. Received: groups={groups}, filters={filters}"
+            )
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                "`strides > 1` not supported in conjunction with `dilation_rate > 1`."
+                f" Received: strides={self.strides}, dilation_rate={self.dilation_rate}"
+            )
+        self.input_spec = InputSpec(ndim=rank + 2)
+
+    def channels(self, input_shape: Any) -> int:
+        """The number of input channels.
+
+        Raises:
+            ValueError: If it is not known.
+        """
+        axis = -1 if self.data_format == "channels_last" else 1
+        found = input_shape[axis]
+        if found is None:
+            raise ValueError(
+                f"The channel dimension of the inputs of layer '{self.name}' must be"
+                f" known. Received: input_shape={tuple(input_shape)}"
+            )
+        return found
+
+    def create(self, name: str, shape: tuple[int, ...], option: str | None = None) -> Any:
+        """Creates a weight with the options that were given for it.
+
+        The options' names start with `option`, where that is not `name`.
+        """
+        options = self._weight_options
+        key = option or name
+        default = "zeros" if name == "bias" else "glorot_uniform"
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializers.get(options.get(f"{key}_initializer", default)),
+            regularizer=regularizers.get(options.get(f"{key}_regularizer")),
+            constraint=constraints.get(options.get(f"{key}_constraint")),
+        )
+
+    def finish_build(self, input_shape: Any, out_channels: int) -> None:
+        """Creates the bias and fixes the number of input channels."""
+        self.bias = self.create("bias", (out_channels,)) if self.use_bias else None
+        axis = -1 if self.data_format == "channels_last" else 1
+        self.input_spec = InputSpec(
+            ndim=self.rank + 2, axes={axis: self.channels(input_shape)}
+        )
+        self.built = True
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the kernel and the bias."""
+        channels = self.channels(input_shape)
+        if channels % self.groups:
+            raise ValueError(
+                "The number of input channels must be evenly divisible by the number"
+                f" of groups. Received: groups={self.groups}, input channels={channels}"
+            )
+        assert self.filters is not None
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        self.kernel = self.create("kernel", shape)
+        self.finish_build(input_shape, self.filters)
+
+    def convolve(self, inputs: Any) -> Any:
+        """The convolution itself."""
+        return ops.conv(
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Convolves, adds the bias and applies the activation."""
+        x = self.convolve(inputs)
+        if self.bias is not None:
+            bias = self.bias
+            if self.data_format == "channels_first":
+                bias = ops.reshape(bias, (1, -1, *[1] * self.rank))
+            x = ops.add(x, bias)
+        return x if self.activation is None else self.activation(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        options: dict[str, Any] = {}
+        for name, given in self._weight_options.items():
+            family = {
+                "initializer": initializers,
+                "regularizer": regularizers,
+                "constraint": constraints,
+            }[name.rpartition("_")[2]]
+            options[name] = family.serialize(family.get(given))
+        config = {
+            **super().get_config(),
+            "kernel_size": list(self.kernel_size),
+            "strides": list(self.strides),
+            "padding": self.padding,
+            "data_format": self.data_format,
+            "dilation_rate": list(self.dilation_rate),
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            **options,
+        }
+        return config if self.filters is None else config | {"filters": self.filters}
+
+
+def _padding(given: Any, rank: int) -> str:
+    accepted = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
+    lowered = str(given).lower()
+    if lowered not in accepted:
+        raise ValueError(
+            f"Invalid `padding`. Expected one of {accepted}. Received: padding={given!r}"
+        )
+    return lowered
+
+
+class _PlainConv(BaseConv):
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "groups": self.groups}
+
+
+class Conv1D(_PlainConv):
+    """Convolution over sequences; see `BaseConv` for the arguments.
+
+    Inputs: (batch, steps, channels). Outputs: (batch, new steps, filters).
+    """
+
+    def __init__(self, filters: int, kernel_size: Any, **keywords: Any) -> None:
+        super().__init__(1, filters, kernel_size, **keywords)
+
+    def convolve(self, inputs: Any) -> Any:
+        """The convolution; causal padding looks at past steps only."""
+        if self.padding != "causal":
+            return super().convolve(inputs)
+        past = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+        steps = (past, 0)
+        last = self.data_format == "channels_last"
+        padded = ops.pad(inputs, [(0, 0), steps, (0, 0)] if last else [(0, 0), (0, 0), steps])
+        return ops.conv(
+            padded,
+            self.kernel,
+            strides=self.strides,
+            padding="valid",
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
+
+class Conv2D(_PlainConv):
+    """Convolution over images; see `BaseConv` for the arguments.
+
+    Inputs: (batch, rows, columns, channels) for ``channels_last``. Outputs: (batch, new
+    rows, new columns, filters).
+
+    Example:
+        >>> import graphc
+        >>> graphc.layers.Conv2D(4, 3).compute_output_shape((None, 28, 28, 1))
+        (None, 26, 26, 4)
+    """
+
+    def __init__(self, filters: int, kernel_size: Any, *rest: Any, **keywords: Any) -> None:
+        super().__init__(2, filters, kernel_size, *rest, **keywords)
+
+
+class Conv2DTranspose(BaseConv):
+    """The transpose of a convolution: makes images larger by its strides.
+
+    Args:
+        output_padding: Added to one side of the output, to choose among the sizes that
+            the convolution maps to the input's.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        output_padding: Any = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(2, filters, kernel_size, strides, padding, **keywords)
+        self.output_padding = (
+            None if output_padding is None else sizes("output_padding", output_padding, 2, 0)
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the kernel, of shape (*window, filters, input channels)."""
+        assert self.filters is not None
+        shape = (*self.kernel_size, self.filters, self.channels(input_shape))
+        self.kernel = self.create("kernel", shape)
+        self.finish_build(input_shape, self.filters)
+
+    def convolve(self, inputs: Any) -> Any:
+        """The transposed convolution."""
+        return ops.conv_transpose(
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        padding = self.output_padding
+        return {
+            **super().get_config(),
+            "output_padding": None if padding is None else list(padding),
+        }
+
+
+class DepthwiseConv2D(BaseConv):
+    """Convolves each channel on its own, with `depth_multiplier` filters each.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel.
+    """
+
+    kernels = ("depthwise",)
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(2, None, kernel_size, strides, padding, **keywords)
+        self.depth_multiplier = positive_integer("depth_multiplier", depth_multiplier)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the kernel, of shape (*window, input channels, depth_multiplier)."""
+        channels = self.channels(input_shape)
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        self.kernel = self.create("kernel", shape, "depthwise")
+        self.finish_build(input_shape, channels * self.depth_multiplier)
+
+    def convolve(self, inputs: Any) -> Any:
+        """The depthwise convolution."""
+        return ops.depthwise_conv(
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+
+
+class SeparableConv2D(BaseConv):
+    """A depthwise convolution, then a 1x1 convolution over the channels.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel in between.
+    """
+
+    kernels = ("depthwise", "pointwise")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        depth_multiplier: int = 1,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate,
+            **keywords,
+        )
+        self.depth_multiplier = positive_integer("depth_multiplier", depth_multiplier)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates both kernels and the bias."""
+        channels = self.channels(input_shape)
+        assert self.filters is not None
+        between = channels * self.depth_multiplier
+        self.depthwise_kernel = self.create(
+            "depthwise_kernel",
+            (*self.kernel_size, channels, self.depth_multiplier),
+            "depthwise",
+        )
+        self.pointwise_kernel = self.create(
+            "pointwise_kernel", (1, 1, between, self.filters), "pointwise"
+        )
+        self.finish_build(input_shape, self.filters)
+
+    def convolve(self, inputs: Any) -> Any:
+        """Both convolutions."""
+        return ops.separable_conv(
+            inputs,
+            self.depthwise_kernel,
+            self.pointwise_kernel,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {**super().get_config(), "depth_multiplier": self.depth_multiplier}

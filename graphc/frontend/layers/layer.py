@@ -1,0 +1,621 @@
+"""The base of all layers: weights, building, calling and configuration.
+
+A layer call does one of three things. On symbolic tensors it records itself for the
+functional API. Inside a trace it runs `call`, whose ops become nodes. On arrays it runs
+one cached compiled graph. In all three it first builds the layer if needed, checks the
+inputs, casts them to the compute dtype, and passes `training` and masks on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from graphc.frontend import dtype_policies, initializers, regularizers
+from graphc.frontend.dtypes import is_float
+from graphc.frontend.keras_tensor import KerasTensor, record, symbolic_leaves
+from graphc.frontend.layers.call_spec import (
+    CALL_CONTEXT,
+    accepts,
+    bind,
+    build_arguments,
+    is_tensor_like,
+    shape_of,
+    signature_of,
+)
+from graphc.frontend.layers.input_spec import check_inputs
+from graphc.frontend.naming import auto_name, snake_case
+from graphc.frontend.program import (
+    Program,
+    Slot,
+    array_type,
+    is_array,
+    raw,
+    trace_program,
+)
+from graphc.frontend.random import SeedGenerator
+from graphc.frontend.tensor import Array, Tensor
+from graphc.frontend.tracing import current_trace, name_scope, tensor, value
+from graphc.frontend.variables import Variable, autocast
+from graphc.ir import Location
+
+
+class Layer:
+    """A function of tensors with weights.
+
+    Subclasses create weights in `build` (or `__init__`) with `add_weight` and define
+    `call`. Layers that are attributes of a layer (also inside lists and dicts) are
+    part of it.
+
+    Args:
+        activity_regularizer: A regularizer of the layer's output.
+        trainable: Whether the layer's weights are trained.
+        dtype: The dtype or dtype policy; the default is the global policy.
+        autocast: Whether float inputs are cast to the compute dtype.
+        name: A name; unique names are made up for layers without one.
+
+    Example:
+        >>> import graphc
+        >>> class Scale(graphc.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(shape=(input_shape[-1],),
+        ...                                      initializer="ones")
+        ...     def call(self, x):
+        ...         return x * self.scale
+        >>> Scale()([[1.0, 2.0]]).numpy()
+        array([[1., 2.]], dtype=float32)
+    """
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        """Notes the constructor's arguments, from which `get_config` works."""
+        self = super().__new__(cls)
+        object.__setattr__(self, "_constructed_with", (arguments, keywords))
+        object.__setattr__(self, "created_at", Location.capture())
+        return self
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **keywords: Any,
+    ) -> None:
+        shape = keywords.pop("input_shape", None)
+        dim = keywords.pop("input_dim", None)
+        if keywords:
+            known = list(inspect.signature(type(self).__init__).parameters)[1:]
+            raise ValueError(
+                f"Unrecognized keyword arguments passed to {type(self).__name__}:"
+                f" {keywords}. Expected some of: {', '.join(known)}, name, dtype,"
+                " trainable"
+            )
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"Expected `name` to be a string. Received: name={name!r}")
+        self.name = name or auto_name(snake_case(type(self).__name__))
+        self.declared_input_shape = (dim,) if shape is None and dim else shape
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.dtype_policy = dtype_policies.get(dtype)
+        self.autocast = autocast
+        self.built = False
+        self.input_spec: Any = None
+        self.supports_masking = False
+        self._trainable = bool(trainable)
+        self._own_trainable: list[Variable] = []
+        self._own_non_trainable: list[Variable] = []
+        self._own_losses: list[Any] = []
+        self._programs: dict[Any, Program] = {}
+
+    # -- to be overridden --------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights, given the shapes of the inputs."""
+        self.built = True
+
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Computes the outputs from the inputs."""
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} does not have a `call()` method implemented."
+        )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output, given the mask of the input."""
+        return previous_mask
+
+    # -- weights -------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Creates a weight of this layer.
+
+        Args:
+            shape: Its shape; a scalar by default.
+            initializer: A name, an initializer, or a callable ``(shape, dtype)``; the
+                default is ``glorot_uniform`` for floats and zeros for other dtypes.
+            dtype: Its dtype; the layer's variable dtype by default.
+            trainable: Whether it is trained.
+            autocast: Whether it is read in the compute dtype of a mixed policy.
+            regularizer: Adds a penalty on the weight to the loss.
+            constraint: Projects the weight after each update.
+            aggregation: Kept for Keras's signature.
+            overwrite_with_gradient: Whether an update replaces it by its gradient.
+            name: Its name.
+
+        Returns:
+            The variable.
+        """
+        wanted = dtype or self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if is_float(wanted) else "zeros"
+        variable = Variable(
+            initializers.get(initializer),
+            shape=() if shape is None else shape,
+            dtype=wanted,
+            trainable=trainable,
+            autocast=autocast,
+            aggregation=aggregation,
+            name=name or "variable",
+        )
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraint
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._own(variable)
+        if not self._trainable:
+            variable.trainable = False
+        return variable
+
+    def _own(self, variable: Variable) -> None:
+        # Kept by what a variable was created as: thawing a frozen layer does not make
+        # its moving averages trainable.
+        if not any(v is variable for v in self.own_variables()):
+            kept = self._own_trainable if variable.trainable else self._own_non_trainable
+            kept.append(variable)
+
+    def __setattr__(self, name: str, given: Any) -> None:
+        if isinstance(given, Variable):
+            if "_own_trainable" not in self.__dict__:
+                raise RuntimeError(
+                    f"In layer {type(self).__name__}, call super().__init__() before"
+                    f" setting attributes. Received: {name}"
+                )
+            self._own(given)
+        object.__setattr__(self, name, given)
+
+    def sublayers(self) -> list[Layer]:
+        """The layers that are attributes of this one, in the order they were set."""
+        found: dict[int, Layer] = {}
+        for name, attribute in self.__dict__.items():
+            if name not in _NOT_LAYERS:
+                collect(attribute, Layer, found)
+        return [layer for layer in found.values() if layer is not self]
+
+    def _flatten_layers(self) -> Iterator[Layer]:
+        """This layer and all layers inside it, each once."""
+        seen: dict[int, Layer] = {}
+        queue: list[Layer] = [self]
+        while queue:
+            layer = queue.pop()
+            if id(layer) not in seen:
+                seen[id(layer)] = layer
+                yield layer
+                queue.extend(reversed(layer.sublayers()))
+
+    def own_variables(self) -> list[Variable]:
+        """The variables that this layer itself holds, trainable ones first."""
+        return [*self._own_trainable, *self._own_non_trainable]
+
+    def seed_states(self) -> list[Variable]:
+        """The states of the seed generators that this layer itself holds."""
+        found: dict[int, Any] = {}
+        for name, attribute in self.__dict__.items():
+            if name not in _NOT_LAYERS:
+                collect(attribute, SeedGenerator, found)
+        return [generator.state for generator in found.values()]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables of the layer and its sublayers, seed states included."""
+        layers = [self, *self.sublayers()]
+        own = self.own_variables() + self.seed_states()
+        nested = [v for layer in layers[1:] for v in layer.variables]
+        return list({id(v): v for v in own + nested}.values())
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights of the layer and its sublayers, in Keras's order."""
+        nested = [v for layer in self.sublayers() for v in layer.weights]
+        return list({id(v): v for v in self.own_variables() + nested}.values())
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that are trained."""
+        return [v for v in self.variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The variables that are not trained."""
+        if not self.trainable:
+            return self.variables
+        return [v for v in self.variables if not v.trainable]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that are trained."""
+        return [v for v in self.weights if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that are not trained."""
+        if not self.trainable:
+            return self.weights
+        return [v for v in self.weights if not v.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the layer is trained; setting it reaches all layers inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        for layer in self._flatten_layers():
+            layer._trainable = bool(trainable)
+            for variable in layer._own_trainable:
+                variable.trainable = trainable
+
+    def count_params(self) -> int:
+        """The number of scalars in the weights.
+
+        Raises:
+            ValueError: If the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the"
+                " layer isn't built. Build it with: `layer.build(input_shape)`."
+            )
+        return sum(int(np.prod(w.shape)) for w in self.weights)
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """The weights as NumPy arrays, in the order of `weights`."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replaces the weights.
+
+        Raises:
+            ValueError: If the number of arrays or a shape differs; then nothing has
+                been changed.
+        """
+        own = self.weights
+        if len(own) != len(weights):
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a"
+                f" weight list of length {len(weights)}, but the layer was expecting"
+                f" {len(own)} weights."
+            )
+        for variable, given in zip(own, weights, strict=True):
+            if variable.shape != np.shape(given):
+                raise ValueError(
+                    f"Layer '{self.name}': weight '{variable.path}' expects shape"
+                    f" {variable.shape}. Received: shape={np.shape(given)}"
+                )
+        for variable, given in zip(own, weights, strict=True):
+            variable.assign(given)
+
+    # -- dtypes --------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that `call` computes in."""
+        return self.dtype_policy.compute_dtype
+
+    # -- losses --------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a scalar tensor, or several, to the loss of the model."""
+        self._own_losses.extend(x for x in optree.tree_leaves(loss) if x is not None)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss` and regularizers contribute to the loss."""
+        found: list[Any] = []
+        for layer in self._flatten_layers():
+            found.extend(layer._own_losses)
+        for variable in self.trainable_weights:
+            if variable.regularizer is not None:
+                found.append(variable.regularizer(variable))
+        return found
+
+    def clear_losses(self) -> None:
+        """Forgets what `add_loss` collected."""
+        for layer in self._flatten_layers():
+            layer._own_losses = []
+
+    # -- calling -------------------------------------------------------------------------
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Builds the layer if needed and computes its outputs."""
+        if "_own_trainable" not in self.__dict__:
+            raise RuntimeError(
+                f"In layer {type(self).__name__}, you forgot to call"
+                " `super().__init__()` as the first statement of `__init__()`."
+            )
+        arguments = tuple(_as_arrays(x) for x in arguments)
+        if symbolic_leaves((arguments, keywords)):
+            return self._call_symbolically(arguments, keywords)
+        if current_trace() is not None:
+            return self._call_traced(arguments, keywords)
+        return self._call_eagerly(arguments, keywords)
+
+    def _call_symbolically(self, arguments: Any, keywords: Any) -> Any:
+        self.ensure_built(bind(self, arguments, keywords))
+        return record(self, arguments, keywords, self.name)
+
+    def _call_traced(self, arguments: Any, keywords: Any) -> Any:
+        bound = bind(self, arguments, keywords)
+        self.ensure_built(bound)
+        if CALL_CONTEXT.depth == 0:
+            self.clear_losses()
+        training = bound.get("training")
+        if training is None:
+            training = CALL_CONTEXT.training
+        takes_training = accepts(type(self).call, "training")
+        if takes_training and training is not None:
+            bound["training"] = training
+        masks = self._fill_masks(bound)
+        self._check_inputs(bound)
+        with name_scope(self.name), CALL_CONTEXT.entered(training):
+            cast = self._autocast(bound)
+            with autocast(self._autocast_dtype()):
+                outputs = _apply(type(self).call, self, cast)
+                outputs = self._with_masks(bound, outputs, masks)
+                if self.activity_regularizer is not None:
+                    for output in optree.tree_leaves(outputs):
+                        self.add_loss(self.activity_regularizer(output))
+        return outputs
+
+    def _call_eagerly(self, arguments: Any, keywords: Any) -> Any:
+        leaves, structure = optree.tree_flatten((arguments, keywords))
+        slots: list[Any] = []
+        arrays: list[Any] = []
+        for leaf in leaves:
+            if is_array(leaf) or isinstance(leaf, Variable):
+                slots.append(Slot(len(arrays)))
+                arrays.append(raw(Array(leaf.numpy()) if isinstance(leaf, Variable) else leaf))
+            else:
+                slots.append(leaf)
+        types = tuple(array_type(a) for a in arrays)
+        static = tuple(x for x in slots if not isinstance(x, Slot))
+        frozen = tuple(layer.trainable for layer in self._flatten_layers())
+        key = (structure, types, static, frozen, CALL_CONTEXT.training)
+        program = self._programs.get(key)
+        if program is None:
+            slotted = optree.tree_unflatten(structure, slots)
+            program = trace_program(
+                self.name if self.name.isidentifier() else "layer",
+                lambda a, k: self._call_traced(a, k),
+                slotted,
+                types,
+            )
+            self._programs[key] = program
+            self.clear_losses()
+        return optree.tree_map(Array, program(arrays))
+
+    def ensure_built(self, bound: dict[str, Any]) -> None:
+        """Calls `build` with the shapes of the bound arguments, unless that was done."""
+        if self.built:
+            return
+        with name_scope(self.name), autocast(None):
+            arguments = build_arguments(self, bound)
+            if arguments or not signature_of(type(self).build).parameters:
+                self.build(**arguments)
+        self.built = True
+
+    def ensure_built_for(self, input_shape: Any) -> None:
+        """Calls `build` for a single input shape, unless the layer is built."""
+        if not self.built:
+            with name_scope(self.name), autocast(None):
+                self.build(input_shape)
+            self.built = True
+
+    def _check_inputs(self, bound: dict[str, Any]) -> None:
+        if self.input_spec is not None and bound:
+            first = optree.tree_leaves(next(iter(bound.values())))
+            given = [x for x in first if isinstance(x, Tensor)]
+            check_inputs(self.input_spec, given, self.name)
+
+    def _autocast_dtype(self) -> str | None:
+        mixed = self.compute_dtype != self.variable_dtype
+        return self.compute_dtype if mixed and is_float(self.compute_dtype) else None
+
+    def _autocast(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as traced tensors, floats in the compute dtype."""
+        wanted = self.compute_dtype if self.autocast else None
+
+        def cast(leaf: Any) -> Any:
+            if not is_tensor_like(leaf):
+                return leaf
+            mask = getattr(leaf, "_keras_mask", None)
+            float_input = wanted is not None and is_float(_dtype_of(leaf))
+            made = tensor(value(leaf, wanted if float_input else None))
+            if mask is not None:
+                made._keras_mask = mask
+            return made
+
+        return optree.tree_map(cast, bound)
+
+    def _fill_masks(self, bound: dict[str, Any]) -> Any:
+        """Passes the masks of tensor arguments on as ``mask`` or ``<name>_mask``."""
+        first: Any = None
+        tensors = [
+            (name, argument)
+            for name, argument in bound.items()
+            if any(isinstance(x, Tensor) for x in optree.tree_leaves(argument))
+        ]
+        for position, (name, argument) in enumerate(tensors):
+            masks = optree.tree_map(lambda x: getattr(x, "_keras_mask", None), argument)
+            if not any(m is not None for m in optree.tree_leaves(masks)):
+                continue
+            if position == 0:
+                first = masks
+            names = (f"{name}_mask", "mask") if position == 0 else (f"{name}_mask",)
+            for wanted in names:
+                if accepts(type(self).call, wanted) and bound.get(wanted) is None:
+                    bound[wanted] = masks
+                    break
+        return first
+
+    def _with_masks(self, bound: dict[str, Any], outputs: Any, masks: Any) -> Any:
+        custom = type(self).compute_mask is not Layer.compute_mask
+        if not (custom or (self.supports_masking and masks is not None)) or not bound:
+            return outputs
+        found = self.compute_mask(next(iter(bound.values())), masks)
+        tensors, structure = optree.tree_flatten(outputs)
+        listed = [found] if len(tensors) == 1 else optree.tree_leaves(
+            found, none_is_leaf=True
+        )
+        marked: list[Any] = []
+        for given, mask in zip(tensors, listed, strict=False):
+            made = tensor(given.value) if isinstance(given, Tensor) else given
+            if mask is not None and isinstance(made, Tensor):
+                made._keras_mask = mask
+            marked.append(made)
+        return optree.tree_unflatten(structure, marked + tensors[len(marked) :])
+
+    # -- shapes --------------------------------------------------------------------------
+
+    def compute_output_spec(self, *arguments: Any, **keywords: Any) -> Any:
+        """The outputs for symbolic inputs, as symbolic tensors."""
+        return self._call_symbolically(arguments, keywords)
+
+    def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
+        """The output shape for an input shape; None stands for an unknown size."""
+        given = [*shapes, *named.values()]
+        inputs = [_placeholder(shape, self.compute_dtype) for shape in given]
+        outputs = self._call_symbolically(tuple(inputs), {})
+        return optree.tree_map(shape_of, outputs)
+
+    # -- configuration -------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from: JSON values.
+
+        Raises:
+            NotImplementedError: If the layer has constructor arguments that are not
+                JSON values and no `get_config` of its own.
+        """
+        config = {"name": self.name, "trainable": self.trainable,
+                  "dtype": dtype_policies.serialize(self.dtype_policy)}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(
+                self.activity_regularizer
+            )
+        if type(self).get_config is Layer.get_config:
+            config |= self._constructor_config()
+        return config
+
+    def _constructor_config(self) -> dict[str, Any]:
+        arguments, keywords = self._constructed_with
+        signature = signature_of(type(self).__init__)
+        bound = dict(signature.bind(*arguments, **keywords).arguments)
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                bound.update(bound.pop(name, {}))
+        bound = {k: v for k, v in bound.items() if k not in ("dtype", "name", "trainable")}
+        for name, given in bound.items():
+            if not _is_json(given):
+                raise NotImplementedError(
+                    f"Layer {type(self).__name__} was created with an argument that is"
+                    " not plain data, so it must override `get_config()`."
+                    f" Received: {name}={given!r}"
+                )
+        return bound
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer made from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+_NOT_LAYERS = {"_programs", "_constructed_with", "_own_losses"}
+
+
+def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:
+    """Adds the instances of `wanted` in an attribute, in lists and dicts too."""
+    if isinstance(attribute, wanted):
+        found[id(attribute)] = attribute
+    elif isinstance(attribute, (list, tuple, set)):
+        for item in attribute:
+            collect(item, wanted, found)
+    elif isinstance(attribute, dict):
+        for item in attribute.values():
+            collect(item, wanted, found)
+
+
+def _apply(call: Callable[..., Any], layer: Layer, bound: dict[str, Any]) -> Any:
+    """Calls with arguments by name, those of ``*args`` and ``**kwargs`` spread."""
+    signature = signature_of(call)
+    arguments = inspect.BoundArguments(signature, dict(bound))  # type: ignore[arg-type]
+    return call(layer, *arguments.args, **arguments.kwargs)
+
+
+def _as_arrays(x: Any) -> Any:
+    """Nested lists of numbers as an array; structures of tensors as they are."""
+    if isinstance(x, (list, tuple)):
+        leaves = optree.tree_leaves(x)
+        if leaves and all(isinstance(v, (bool, int, float)) for v in leaves):
+            made = np.asarray(x)
+            return made.astype(np.float32) if made.dtype == np.float64 else made
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        return x.astype(np.float32)
+    return x
+
+
+def _dtype_of(x: Any) -> str:
+    return x.dtype if isinstance(x, Tensor) else array_type(x).dtype.long_name
+
+
+def _placeholder(shape: Any, dtype: str) -> Any:
+    if isinstance(shape, dict):
+        return {k: _placeholder(v, dtype) for k, v in shape.items()}
+    if shape and isinstance(shape[0], (list, tuple)):
+        return [_placeholder(s, dtype) for s in shape]
+    return KerasTensor(shape, dtype)
+
+
+def _is_json(given: Any) -> bool:
+    if isinstance(given, (list, tuple)):
+        return all(_is_json(x) for x in given)
+    if isinstance(given, dict):
+        return all(isinstance(k, str) and _is_json(v) for k, v in given.items())
+    return given is None or isinstance(given, (bool, int, float, str))

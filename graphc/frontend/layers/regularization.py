@@ -1,0 +1,145 @@
+"""Layers that add noise in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphc.frontend import ops, random
+from graphc.frontend.layers.layer import Layer
+
+
+class Dropout(Layer):
+    """Sets a random fraction of its input to 0 in training and scales the rest up.
+
+    Args:
+        rate: The fraction to drop, in 0..1.
+        noise_shape: The shape of the mask; axes of size 1 (or None for the input's
+            size) share their choice.
+        seed: A seed; by default the global one with the layer's path.
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: Any = None, seed: int | None = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(**keywords)
+        if isinstance(rate, bool) or not 0 <= rate <= 1:
+            raise ValueError(
+                f"Invalid value received for argument `rate`. Expected a float value"
+                f" between 0 and 1. Received: rate={rate}"
+            )
+        self.rate = rate
+        self.noise_shape = noise_shape
+        self.seed = seed
+        self.seed_generator = random.SeedGenerator(seed) if rate > 0 else None
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Drops elements in training."""
+        if not training or self.seed_generator is None:
+            return inputs
+        return random.dropout(
+            inputs, self.rate, self.mask_shape(inputs), self.seed_generator
+        )
+
+    def mask_shape(self, inputs: Any) -> Any:
+        """The shape of the mask for an input."""
+        if self.noise_shape is None:
+            return None
+        return tuple(
+            size if wanted is None else wanted
+            for wanted, size in zip(self.noise_shape, inputs.shape, strict=True)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "seed": self.seed,
+            "noise_shape": self.noise_shape,
+        }
+
+
+class _SpatialDropout(Dropout):
+    """Drops whole channels in training."""
+
+    def __init__(self, rate: float, seed: int | None = None, **keywords: Any) -> None:
+        super().__init__(rate, seed=seed, **keywords)
+
+    def mask_shape(self, inputs: Any) -> Any:
+        """One choice for each sample and channel."""
+        return (inputs.shape[0], *[1] * (inputs.ndim - 2), inputs.shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        config = super().get_config()
+        del config["noise_shape"]
+        return config
+
+
+class SpatialDropout1D(_SpatialDropout):
+    """Drops whole channels of sequences in training."""
+
+
+class SpatialDropout2D(_SpatialDropout):
+    """Drops whole channels of images (channels last) in training."""
+
+
+class GaussianNoise(Layer):
+    """Adds normal noise in training.
+
+    Args:
+        stddev: The standard deviation.
+        seed: A seed; by default the global one with the layer's path.
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        if stddev < 0:
+            raise ValueError(
+                f"Expected `stddev` to be at least 0. Received: stddev={stddev}"
+            )
+        self.stddev = stddev
+        self.seed = seed
+        self.seed_generator = random.SeedGenerator(seed) if stddev > 0 else None
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Adds noise in training."""
+        if not training or self.seed_generator is None:
+            return inputs
+        noise = random.normal(
+            inputs.shape, 0.0, self.stddev, self.compute_dtype, self.seed_generator
+        )
+        return ops.add(inputs, noise)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
+
+
+class ActivityRegularization(Layer):
+    """Adds a penalty on its input to the loss.
+
+    Args:
+        l1: The factor of the sum of absolute values.
+        l2: The factor of the sum of squares.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.l1 = l1
+        self.l2 = l2
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the input, and adds the penalty to the loss."""
+        self.add_loss(
+            self.l1 * ops.sum(ops.abs(inputs)) + self.l2 * ops.sum(ops.square(inputs))
+        )
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {**super().get_config(), "l1": self.l1, "l2": self.l2}

@@ -1,0 +1,159 @@
+"""Functions of symbolic tensors: what the functional API builds models from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optree
+
+from graphc.frontend.keras_tensor import KerasTensor, Operation
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.tracing import replay
+
+
+class Function:
+    """The operations between symbolic inputs and outputs, ready to be called again.
+
+    Args:
+        inputs: A nested structure of symbolic tensors.
+        outputs: A nested structure of symbolic tensors computed from them.
+
+    Raises:
+        ValueError: If an output does not depend on the inputs alone.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        self.inputs_structure = inputs
+        self.outputs_structure = outputs
+        self.inputs: list[KerasTensor] = _tensors(inputs, "inputs")
+        self.outputs: list[KerasTensor] = _tensors(outputs, "outputs")
+        self._given = {_key(t): i for i, t in enumerate(self.inputs)}
+        self._check_inputs_used()
+        self.operations = self._sorted_operations()
+
+    def _check_inputs_used(self) -> None:
+        for tensor in self.inputs:
+            if tensor.operation is None:
+                raise ValueError(
+                    "The inputs of a functional model must come from graphc.Input()."
+                    f" Received: {tensor!r}"
+                )
+
+    def _sorted_operations(self) -> list[Operation]:
+        """The operations in an order in which each comes after what it reads."""
+        sources = {t.operation for t in self.inputs if t.operation is not None}
+        done: dict[Operation, None] = dict.fromkeys(sources)
+        stack = [t for t in reversed(self.outputs)]
+        while stack:
+            operation = stack[-1].operation
+            if operation in done or operation is None or _key(stack[-1]) in self._given:
+                stack.pop()
+                continue
+            waiting = [
+                t
+                for t in operation.inputs
+                if t.operation not in done and _key(t) not in self._given
+            ]
+            if not operation.inputs:
+                raise ValueError(
+                    "Graph disconnected: cannot reach the outputs from the inputs given."
+                    f" Received: outputs depend on {stack[-1].name!r}, which is not"
+                    " among the inputs."
+                )
+            if waiting:
+                stack.extend(reversed(waiting))
+            else:
+                done[operation] = None
+                stack.pop()
+        return [operation for operation in done if operation not in sources]
+
+    def sorted_layers(self) -> list[Any]:
+        """What the operations call, by depth from the outputs, as Keras orders layers."""
+        order: dict[int, int] = {}
+        visit = list(reversed(self.outputs))
+        while visit:
+            operation = visit.pop().operation
+            assert operation is not None
+            if id(operation.function) not in order:
+                order[id(operation.function)] = len(order)
+                visit.extend(reversed(operation.inputs))
+        depths: dict[int, int] = {}
+        operation_depth: dict[Operation, int] = {}
+        functions: dict[int, Any] = {}
+        sources = [t.operation for t in self.inputs if t.operation is not None]
+        for operation in [*reversed(self.operations), *sources]:
+            depth = operation_depth.setdefault(operation, 0)
+            function = operation.function
+            functions[id(function)] = function
+            depth = max(depth, depths.get(id(function), 0))
+            depths[id(function)] = depth
+            for tensor in operation.inputs:
+                if tensor.operation is not None:
+                    known = operation_depth.get(tensor.operation, 0)
+                    operation_depth[tensor.operation] = max(known, depth + 1)
+        ranked = sorted(functions, key=lambda f: (-depths[f], order.get(f, len(order))))
+        return [functions[f] for f in ranked]
+
+    def __call__(self, inputs: Any) -> Any:
+        """Calls the operations on tensors in place of the symbolic inputs."""
+        values: dict[tuple[int, int], Any] = {}
+        for symbolic, given in zip(self.inputs, self.flat_inputs(inputs), strict=True):
+            values[_key(symbolic)] = given
+        for operation in self.operations:
+            outputs = replay(
+                operation.location, operation.replay, lambda t: values[_key(t)]
+            )
+            symbolic_leaves = optree.tree_leaves(operation.outputs)
+            for symbolic, made in zip(
+                symbolic_leaves, optree.tree_leaves(outputs), strict=True
+            ):
+                if isinstance(symbolic, KerasTensor):
+                    values[_key(symbolic)] = made
+        return optree.tree_map(
+            lambda t: values[_key(t)] if isinstance(t, KerasTensor) else t,
+            self.outputs_structure,
+        )
+
+    def flat_inputs(self, inputs: Any) -> list[Any]:
+        """`inputs` in the order of the symbolic inputs; dicts go by input name.
+
+        Raises:
+            ValueError: If the number or the names do not fit.
+        """
+        if isinstance(inputs, dict) and not isinstance(self.inputs_structure, dict):
+            missing = [t.name for t in self.inputs if t.name not in inputs]
+            if missing:
+                raise ValueError(
+                    f"Missing input(s) {missing}. Received: {list(inputs)}"
+                )
+            return [inputs[t.name] for t in self.inputs]
+        if isinstance(inputs, dict) and isinstance(self.inputs_structure, dict):
+            missing = [k for k in self.inputs_structure if k not in inputs]
+            if missing:
+                raise ValueError(f"Missing input(s) {missing}. Received: {list(inputs)}")
+            inputs = {k: inputs[k] for k in self.inputs_structure}
+        flat = optree.tree_leaves(inputs)
+        if len(flat) != len(self.inputs):
+            names = ", ".join(t.name for t in self.inputs)
+            raise ValueError(
+                f"The model expects {len(self.inputs)} input(s): {names}."
+                f" Received: {len(flat)}"
+            )
+        return flat
+
+
+def _key(tensor: KerasTensor) -> tuple[int, int]:
+    return id(tensor.operation), tensor.index
+
+
+def _tensors(structure: Any, what: str) -> list[KerasTensor]:
+    leaves = optree.tree_leaves(structure)
+    for leaf in leaves:
+        if not isinstance(leaf, KerasTensor):
+            kind = type(leaf).__name__
+            shown = f"{kind} {leaf!r}" if isinstance(leaf, Tensor) else kind
+            raise ValueError(
+                f"All `{what}` of a functional model must be symbolic tensors, which"
+                f" start from graphc.Input(). Received: {shown}"
+            )
+    return leaves

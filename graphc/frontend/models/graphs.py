@@ -1,0 +1,97 @@
+"""The graphs of a model's steps, as traced, before passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import optree
+
+from graphc.frontend.initial_values import Draw, initial_values_graph
+from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.program import Program
+from graphc.frontend.training import losses
+from graphc.ir import Graph, TensorType, dtype
+
+if TYPE_CHECKING:
+    from graphc.frontend.models.model import Model
+
+KINDS = ("init", "train_step", "eval_step", "predict")
+
+
+def model_graph(model: Model, kind: str, batch_size: int | None = None) -> Graph:
+    """The graph of one of a model's steps; see `Model.graph`."""
+    if kind not in KINDS:
+        raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}")
+    if kind == "init":
+        return _init_graph(model)
+    graph = _program(model, kind).graph
+    if batch_size is None or "B" not in graph.symbols:
+        return graph.copy()
+    return graph.bind(B=batch_size)
+
+
+def _init_graph(model: Model) -> Graph:
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built, so it has no weights yet. Build it"
+            " with model.build(input_shape) or by calling it."
+        )
+    draws = [
+        Draw(v.type, v.recipe, v.draw_path) for v in model.weights if v.recipe is not None
+    ]
+    return initial_values_graph(draws)
+
+
+def _program(model: Model, kind: str) -> Program:
+    step = model.step(kind)
+    for program in step.programs.values():
+        return program
+    x = _input_types(model, kind)
+    batch: Any = (x,)
+    if kind != "predict":
+        if not model.compiled:
+            raise ValueError(
+                f"Call compile() before graph({kind!r}): the step needs a loss."
+            )
+        batch = (x, _target_types(model))
+    types, structure = optree.tree_flatten(batch, is_leaf=_is_type)
+    return step.trace(tuple(types), structure)
+
+
+def _input_types(model: Model, kind: str) -> Any:
+    if model._function is None:
+        raise ValueError(
+            f"Model '{model.name}' has no symbolic inputs, so graph({kind!r}) needs to"
+            " know their types: run the step on a batch first, for example with"
+            " model.train_on_batch or model.predict_on_batch."
+        )
+    return optree.tree_map(lambda t: t.type, model.function.inputs_structure)
+
+
+def _target_types(model: Model) -> Any:
+    """The types of the targets that the compiled loss takes: its outputs' own, or
+    class numbers for sparse losses."""
+    outputs = model.function.outputs_structure
+    given = model.loss
+
+    def target(tensor: KerasTensor, loss: Any) -> TensorType:
+        return _target_type(tensor.type, loss)
+
+    if isinstance(given, dict) and not isinstance(outputs, dict):
+        by_name = dict(zip(model.output_names, optree.tree_leaves(outputs), strict=True))
+        return [target(t, given.get(n)) for n, t in by_name.items()]
+    if isinstance(given, (list, tuple, dict)):
+        return optree.tree_map(target, outputs, given)
+    return optree.tree_map(lambda t: target(t, given), outputs)
+
+
+def _target_type(output: TensorType, loss: Any) -> TensorType:
+    known = losses.get(loss) if loss is not None else None
+    name = getattr(known, "__name__", type(known).__name__).lower().replace("_", "")
+    if name.startswith("sparsecategorical"):
+        return TensorType(output.shape[:-1], dtype("int32"))
+    return output
+
+
+def _is_type(x: Any) -> bool:
+    return isinstance(x, TensorType)

@@ -1,0 +1,189 @@
+"""Adam, and Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.frontend import ops
+from graphc.frontend.optimizers.optimizer import REGISTRY, Optimizer
+from graphc.frontend.variables import Variable
+
+
+class Adam(Optimizer):
+    """Gradient descent on the average gradient over the root of its average square.
+
+    Args:
+        learning_rate: A number, a schedule or a callable; see `Optimizer`.
+        beta_1: How much of the average gradient is kept in each step.
+        beta_2: How much of the average squared gradient is kept in each step.
+        epsilon: Added to the root of the average squared gradient.
+        amsgrad: Whether to divide by the largest average so far (AMSGrad).
+        weight_decay: The fraction subtracted in each step; see `Optimizer`.
+        clipnorm: The largest norm of a gradient.
+        clipvalue: The largest absolute value in a gradient.
+        global_clipnorm: The largest norm of all gradients together.
+        use_ema: Whether to average the variables; see `Optimizer`.
+        ema_momentum: How much of the average is kept in each step.
+        ema_overwrite_frequency: Steps between setting variables to their averages.
+        loss_scale_factor: What the loss is multiplied by.
+        gradient_accumulation_steps: Steps whose mean gradient makes one update.
+        name: Its name.
+        **kwargs: None are known.
+
+    Raises:
+        ValueError: For an argument out of its range, or one that is not known.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
+            name,
+            **kwargs,
+        )
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.amsgrad = amsgrad
+        self._momentums: list[Variable] = []
+        self._velocities: list[Variable] = []
+        self._largest: list[Variable] = []
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        if self.amsgrad:
+            self._largest = self.add_optimizer_variables(variables, "velocity_hat")
+
+    def update_step(
+        self, gradient: Any, variable: Variable, learning_rate: Any
+    ) -> None:
+        dtype = variable.dtype
+        gradient = ops.cast(gradient, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        # The averages start at 0: these powers undo their bias.
+        bias_1 = 1.0 - ops.power(ops.cast(self.beta_1, dtype), step)
+        bias_2 = 1.0 - ops.power(ops.cast(self.beta_2, dtype), step)
+        rate = ops.cast(learning_rate, dtype) * ops.sqrt(bias_2) / bias_1
+        index = self._get_variable_index(variable)
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        self.assign_add(momentum, (gradient - momentum) * (1.0 - self.beta_1))
+        self.assign_add(
+            velocity, (ops.square(gradient) - velocity) * (1.0 - self.beta_2)
+        )
+        if self.amsgrad:
+            largest = self._largest[index]
+            self.assign(largest, ops.maximum(largest, velocity))
+            velocity = largest
+        self.assign_sub(variable, momentum * rate / (ops.sqrt(velocity) + self.epsilon))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "amsgrad": self.amsgrad,
+        }
+
+
+class AdamW(Adam):
+    """Adam with weight decay: each variable also loses a fraction of itself per step.
+
+    Args:
+        learning_rate: A number, a schedule or a callable; see `Optimizer`.
+        weight_decay: The fraction subtracted in each step; see `Optimizer`.
+        beta_1: How much of the average gradient is kept in each step.
+        beta_2: How much of the average squared gradient is kept in each step.
+        epsilon: Added to the root of the average squared gradient.
+        amsgrad: Whether to divide by the largest average so far (AMSGrad).
+        clipnorm: The largest norm of a gradient.
+        clipvalue: The largest absolute value in a gradient.
+        global_clipnorm: The largest norm of all gradients together.
+        use_ema: Whether to average the variables; see `Optimizer`.
+        ema_momentum: How much of the average is kept in each step.
+        ema_overwrite_frequency: Steps between setting variables to their averages.
+        loss_scale_factor: What the loss is multiplied by.
+        gradient_accumulation_steps: Steps whose mean gradient makes one update.
+        name: Its name.
+        **kwargs: None are known.
+
+    Raises:
+        ValueError: If `weight_decay` is None, and as for `Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
+            name,
+            **kwargs,
+        )
+        if weight_decay is None:
+            raise ValueError(
+                "Argument `weight_decay` must be a float. Use Adam to train without. "
+                "Received: weight_decay=None"
+            )
+
+
+REGISTRY.add(Adam, AdamW)

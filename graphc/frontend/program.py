@@ -1,0 +1,248 @@
+"""Programs: a traced function with the state it reads and writes, ready to run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import optree
+
+from graphc.frontend.execution import compile_step, find_target
+from graphc.frontend.tensor import Array, Tensor, TracedTensor
+from graphc.frontend.tracing import Trace, value
+from graphc.frontend.variables import State, Variable
+from graphc.ir import Graph, TensorType, dtype
+from graphc.ir.evaluate import bind_shapes
+
+logger = logging.getLogger("graphc")
+
+HINT_AFTER = 5
+"""How many shapes a program compiles for before a hint says how to avoid it."""
+
+LARGEST_SIZE = 2**31 - 1
+"""The largest size of a symbolic dimension whose range nobody declared."""
+
+
+@dataclass(eq=False)
+class Program:
+    """A traced function.
+
+    Attributes:
+        name: What the function does, such as ``train_step``.
+        graph: Inputs, then state, to outputs, then the new values of written state.
+        inputs: How many parameters are inputs.
+        state: The variables that the remaining parameters stand for.
+        written: The variables that the last results are assigned to.
+        structure: The tree structure of the outputs.
+        target: The target it is compiled for.
+        passes: The pipeline to run instead of the target's own.
+        compiles: One record per compile, in order.
+    """
+
+    name: str
+    graph: Graph
+    inputs: int
+    state: tuple[Variable, ...]
+    written: tuple[Variable, ...]
+    structure: Any
+    target: str = "xla"
+    passes: str | None = None
+    compiles: list[Compile] = field(default_factory=list)
+    on_status: Callable[[str], None] | None = None
+    _executables: dict[Any, Any] = field(default_factory=dict)
+    _joined: State | None = None
+    _take: Callable[[list[Any]], tuple[Any, ...]] = lambda arrays: ()
+    _put: tuple[int, ...] = ()
+    _last: tuple[Any, Any] = (None, None)
+
+    def __call__(self, inputs: Sequence[Any]) -> Any:
+        """Runs the function once and returns its outputs, unwrapped arrays as leaves.
+
+        Args:
+            inputs: One array per input, of the parameter's dtype.
+        """
+        outputs = self.run(inputs)
+        return optree.tree_unflatten(self.structure, outputs)
+
+    def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Runs the function once and returns the flat outputs."""
+        key = [a.shape for a in inputs]
+        known, executable = self._last
+        if known != key:
+            executable = self._executable(key)
+            self._last = (key, executable)
+        state = self._joined
+        if state is None or state.joined:
+            state = self._join()
+        arrays = state.arrays
+        results = executable(*inputs, *self._take(arrays))
+        if self._put:
+            count = len(results) - len(self._put)
+            updated = arrays.copy()
+            for index, array in zip(self._put, results[count:], strict=True):
+                updated[index] = array
+            state.arrays = updated
+            return results[:count]
+        return results
+
+    def _join(self) -> State:
+        """Brings the variables into one state and notes where each one stands."""
+        state = State.of((*self.state, *self.written))
+        state.initialize()
+        self._joined = state
+        where = [v.index for v in self.state]
+        if len(where) == 1:
+            only = where[0]
+            self._take = lambda arrays: (arrays[only],)
+        elif where:
+            self._take = itemgetter(*where)
+        self._put = tuple(v.index for v in self.written)
+        return state
+
+    def _executable(self, shapes: Sequence[tuple[int, ...]]) -> Any:
+        every = [*shapes, *(v.shape for v in self.state)]
+        return self.compile_for(bind_shapes(self.graph, every))
+
+    @property
+    def executables(self) -> list[Any]:
+        """What has been compiled so far, in order."""
+        return list(self._executables.values())
+
+    def check_target(self) -> None:
+        """Raises the error of an unknown or unavailable target, before any work."""
+        find_target(self.target)
+
+    def compile_for(self, bindings: dict[str, int]) -> Any:
+        """The executable for these sizes of the dimension symbols."""
+        key = tuple(sorted(bindings.items()))
+        if key not in self._executables:
+            self._executables[key] = self._compile(bindings)
+        return self._executables[key]
+
+    def _compile(self, bindings: dict[str, int]) -> Any:
+        start = time.perf_counter()
+        size = ", ".join(f"{s}={n}" for s, n in bindings.items())
+        cause = "first call" if not self.compiles else f"new shape {size}"
+        if self.on_status is not None:
+            self.on_status(f"compiling {self.name}{f' for {size}' if size else ''}")
+        written = set(self.written)
+        donated = [
+            self.inputs + i for i, v in enumerate(self.state) if v in written
+        ]
+        bound = self.graph.bind(**bindings) if bindings else self.graph
+        executable = compile_step(bound, self.target, donated, self.passes)
+        seconds = time.perf_counter() - start
+        self.compiles.append(Compile(self.name, dict(bindings), cause, seconds))
+        logger.info(
+            "compiled %s%s in %.2f s: %s", self.name, f" for {size}" if size else "",
+            seconds, cause,
+        )
+        if len(self.compiles) == HINT_AFTER:
+            logger.warning(
+                "%s has been compiled for %d shapes. Every new shape costs a compile:"
+                " give batches of one size (drop or pad the last one), or round sizes"
+                " up to a few buckets.", self.name, HINT_AFTER,
+            )
+        if self.on_status is not None:
+            self.on_status("")
+        return executable
+
+
+@dataclass(frozen=True, slots=True)
+class Compile:
+    """One compile of a program: for which sizes, why, and how long it took."""
+
+    name: str
+    bindings: dict[str, int]
+    cause: str
+    seconds: float
+
+
+def trace_program(
+    name: str,
+    function: Callable[..., Any],
+    arguments: Any,
+    types: Sequence[TensorType],
+    names: Sequence[str | None] = (),
+    ranges: dict[str, tuple[int, int]] | None = None,
+) -> Program:
+    """Traces ``function(*arguments)`` into a program.
+
+    Args:
+        name: The graph's name.
+        function: Takes and returns nested structures of tensors.
+        arguments: A tuple of nested structures; leaves that stand for inputs are
+            `Slot`s, everything else is passed as it is.
+        types: The type of each slot's input.
+        names: A name for each input, if wanted.
+        ranges: The declared range of each symbol of `types`.
+    """
+    trace = Trace(Graph(name))
+    with trace():
+        labels = [*names, *[None] * (len(types) - len(names))]
+        inputs = [trace.parameter(t, n) for t, n in zip(types, labels, strict=True)]
+        filled = optree.tree_map(
+            lambda leaf: inputs[leaf.index] if isinstance(leaf, Slot) else leaf,
+            arguments,
+        )
+        outputs = function(*filled)
+        leaves, structure = optree.tree_flatten(outputs)
+        results = [value(leaf) for leaf in leaves]
+        results += [trace.read(v).value for v in trace.written]
+    trace.graph.results = results
+    for graph in trace.module.graphs.values():
+        graph.ranges = {
+            symbol: (ranges or {}).get(symbol, (0, LARGEST_SIZE))
+            for symbol in sorted(graph.symbols)
+        }
+    return Program(
+        name,
+        trace.graph,
+        len(types),
+        tuple(trace.state),
+        tuple(trace.written),
+        structure,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where input number `index` goes in the arguments of a traced function."""
+
+    index: int
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is a concrete array: NumPy's, ours, or of another framework."""
+    if isinstance(x, (np.ndarray, Array)):
+        return True
+    return not isinstance(x, Tensor) and hasattr(x, "__array__") and hasattr(x, "shape")
+
+
+def array_type(x: Any) -> TensorType:
+    """The type of a concrete array."""
+    return TensorType(tuple(x.shape), dtype(np.dtype(_array_dtype(x))))
+
+
+def _array_dtype(x: Any) -> Any:
+    return x.data.dtype if isinstance(x, Array) else x.dtype
+
+
+def raw(x: Any) -> Any:
+    """The array to hand to an executable."""
+    if isinstance(x, Array):
+        return x.data
+    return np.asarray(x) if not hasattr(x, "__jax_array__") and isinstance(
+        x, np.generic
+    ) else x
+
+
+def wrap(structure: Any, outputs: Sequence[Any]) -> Any:
+    """The outputs of a program with `Array`s as leaves."""
+    return optree.tree_unflatten(structure, [Array(o) for o in outputs])
+

@@ -1,0 +1,280 @@
+"""Random tensors with Keras's names, and the generators that their seeds come from.
+
+Numbers are counter-based: each draw has a key made of a seed, a counter and the path
+of the layer that draws, so the same seed gives the same numbers on every target, and
+adding a layer changes no other layer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from graphc.frontend import ops
+from graphc.frontend.dispatch import op
+from graphc.frontend.dtypes import floatx, is_float, standardize_dtype
+from graphc.frontend.seeds import global_seed, next_draw, path_hash, random_key
+from graphc.frontend.tracing import current_path, tensor, value
+from graphc.frontend.variables import Variable
+from graphc.ir import ops as ir_ops
+
+__all__ = [
+    "SeedGenerator",
+    "categorical",
+    "dropout",
+    "normal",
+    "randint",
+    "shuffle",
+    "truncated_normal",
+    "uniform",
+]
+
+
+class SeedGenerator:
+    """A source of seeds: each `next` gives another one.
+
+    Its state is a variable, so random draws in a training step continue where the last
+    step stopped, and are saved with a model.
+
+    Args:
+        seed: An integer; by default the global seed and the current layer path.
+        name: The state's name.
+
+    Raises:
+        ValueError: If `seed` is no integer.
+    """
+
+    def __init__(
+        self, seed: int | None = None, name: str | None = None, **keywords: Any
+    ) -> None:
+        if keywords:
+            raise ValueError(f"Unrecognized keyword arguments. Received: {keywords}")
+        integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+        if seed is not None and (not integer or seed < 0):
+            raise ValueError(
+                "Argument `seed` must be an integer of at least 0."
+                f" Received: seed={seed}"
+            )
+        self.name = name or "seed_generator"
+        self._initial_seed = seed
+        if seed is None:
+            low, _ = path_hash(next_draw(f"{current_path()}/{self.name}"))
+            word = (global_seed() ^ low) & 0xFFFFFFFF
+        else:
+            word = int(seed) & 0xFFFFFFFF
+        self.state = Variable(
+            np.array([word, 0], np.uint32), trainable=False, name="seed_generator_state"
+        )
+
+    def next(self, ordered: bool = True) -> Any:
+        """A seed, u32[2] = (seed, counter); the counter then goes up by one."""
+        state = self.state.value
+        self.state.assign(state + np.array([0, 1], np.uint32))
+        return state
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that `from_config` makes an equal generator from."""
+        return {"seed": self._initial_seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The generator that `get_config` described."""
+        return cls(**config)
+
+
+def _source(seed: Any) -> Any:
+    """Where the key of a draw comes from: a `SeedGenerator`, or a key u32[4]."""
+    if isinstance(seed, SeedGenerator):
+        return seed
+    if seed is None:
+        return random_key(global_seed(), next_draw(current_path()))
+    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        return random_key(int(seed), "")
+    return seed  # what `SeedGenerator.next` gave
+
+
+def _key(source: Any) -> Any:
+    """The random key u32[4] of a draw."""
+    if isinstance(source, SeedGenerator):
+        here = np.array(path_hash(current_path()), np.uint32)
+        return ir_ops.concatenate(value(source.next()), value(here), axis=0)
+    words = value(source, "uint32")
+    if words.type.shape == (4,):
+        return words
+    return ir_ops.concatenate(words, value(np.zeros(2, np.uint32)), axis=0)
+
+
+def _float_dtype(dtype: Any) -> str:
+    name = standardize_dtype(dtype) if dtype is not None else floatx()
+    if not is_float(name):
+        raise ValueError(f"Expected a floating-point dtype. Received: dtype={dtype}")
+    return name
+
+
+_DISTRIBUTIONS = {
+    "uniform": ir_ops.random_uniform,
+    "normal": ir_ops.random_normal,
+    "truncated_normal": ir_ops.random_truncated_normal,
+}
+
+
+@op
+def _draw(
+    source: Any, distribution: str, shape: Any, scale: Any, offset: Any, dtype: str
+) -> Any:
+    draw = _DISTRIBUTIONS[distribution]
+    sample = tensor(draw(_key(source), shape=list(shape), dtype=dtype))
+    return ops.cast(sample * scale + offset, dtype)
+
+
+def normal(
+    shape: Sequence[Any],
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    """Draws from a normal distribution.
+
+    Args:
+        shape: The shape of the result.
+        mean: The mean.
+        stddev: The standard deviation.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    return _draw(_source(seed), "normal", tuple(shape), stddev, mean, dtype)
+
+
+def truncated_normal(
+    shape: Sequence[Any],
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    """Draws from a normal distribution cut off at two standard deviations.
+
+    Args:
+        shape: The shape of the result.
+        mean: The mean.
+        stddev: The standard deviation before the cut.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    return _draw(_source(seed), "truncated_normal", tuple(shape), stddev, mean, dtype)
+
+
+def uniform(
+    shape: Sequence[Any],
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    """Draws from ``minval <= x < maxval``, all equally likely.
+
+    Args:
+        shape: The shape of the result.
+        minval: The lower bound.
+        maxval: The upper bound.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    scale = maxval - minval
+    return _draw(_source(seed), "uniform", tuple(shape), scale, minval, dtype)
+
+
+@op
+def _randint(source: Any, shape: Any, low: Any, high: Any, dtype: str) -> Any:
+    sample = tensor(ir_ops.random_uniform(_key(source), shape=list(shape)))
+    span = ops.cast(high - low, "float32")
+    # A product that rounds up to the span would give the excluded bound.
+    index = ops.minimum(ops.floor(sample * span), span - 1.0)
+    return ops.cast(ops.cast(index, "int32") + low, dtype)
+
+
+def randint(
+    shape: Sequence[Any], minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None
+) -> Any:
+    """Draws integers from ``minval <= n < maxval``, all equally likely.
+
+    Args:
+        shape: The shape of the result.
+        minval: The lower bound.
+        maxval: The upper bound, which is excluded; at most 2**24 above `minval`.
+        dtype: An integer dtype.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = standardize_dtype(dtype)
+    return _randint(_source(seed), tuple(shape), minval, maxval, dtype)
+
+
+@op
+def _categorical(source: Any, logits: Any, num_samples: int, dtype: str) -> Any:
+    logits = ops.cast(logits, "float32")
+    rows, classes = logits.shape
+    shape = [rows, num_samples, classes]
+    sample = tensor(ir_ops.random_uniform(_key(source), shape=shape))
+    # The largest logit plus Gumbel noise is distributed as the softmax says.
+    noise = -ops.log(-ops.log(sample + 1e-20) + 1e-20)
+    return ops.cast(ops.argmax(ops.expand_dims(logits, 1) + noise, axis=-1), dtype)
+
+
+def categorical(
+    logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None
+) -> Any:
+    """Draws classes with the probabilities of the softmax of logits.
+
+    Args:
+        logits: (rows, classes).
+        num_samples: How many classes to draw for each row.
+        dtype: The dtype of the result, (rows, num_samples).
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    return _categorical(_source(seed), logits, num_samples, standardize_dtype(dtype))
+
+
+@op
+def _dropout(source: Any, inputs: Any, rate: float, noise_shape: Any) -> Any:
+    x = value(inputs)
+    key = _key(source)
+    if noise_shape is None:
+        return tensor(ir_ops.dropout(x, key, rate=rate))
+    return tensor(ir_ops.dropout(x, key, rate=rate, noise_shape=list(noise_shape)))
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
+    """Sets a random fraction of a tensor to 0 and scales the rest up.
+
+    Args:
+        inputs: The tensor.
+        rate: The fraction to drop, in 0..1.
+        noise_shape: The shape of the mask, which broadcasts; the tensor's by default.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    shape = None if noise_shape is None else tuple(noise_shape)
+    return _dropout(_source(seed), inputs, rate, shape)
+
+
+@op
+def _shuffle(source: Any, x: Any, axis: int) -> Any:
+    count = ops.shape(x)[axis]
+    sample = tensor(ir_ops.random_bits(_key(source), shape=[count]))
+    return ops.take(x, ops.argsort(sample), axis=axis)
+
+
+def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
+    """The slices of a tensor along an axis in random order.
+
+    Args:
+        x: The tensor.
+        axis: The axis.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    return _shuffle(_source(seed), x, axis)

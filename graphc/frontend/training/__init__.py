@@ -1,0 +1,1 @@
+"""Training: losses, metrics, schedules, and the loop that uses them."""

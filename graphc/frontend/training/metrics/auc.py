@@ -1,0 +1,163 @@
+"""The area under the ROC or the precision-recall curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.frontend import config, ops
+from graphc.frontend.training.metrics.confusion import confusion_counts
+from graphc.frontend.training.metrics.metric import REGISTRY, Metric
+
+CURVES = ("ROC", "PR")
+SUMMATIONS = ("interpolation", "minoring", "majoring")
+COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+
+
+class AUC(Metric):
+    """The area under a curve that is known at a number of thresholds.
+
+    Args:
+        num_thresholds: The number of thresholds, spread evenly over 0..1.
+        curve: ``"ROC"``: recall over the false positive rate; ``"PR"``: precision over
+            recall.
+        summation_method: How the area between two thresholds is found:
+            ``"interpolation"``, or by the ``"minoring"`` or ``"majoring"`` height.
+        name: Its name.
+        dtype: The dtype of the state; see `Metric`.
+        thresholds: Thresholds in 0..1 to use instead.
+        from_logits: Whether predictions are logits.
+
+    Raises:
+        ValueError: For an unknown curve or summation method, or thresholds that are
+            not in 0..1.
+
+    Example:
+        >>> import graphc
+        >>> metric = graphc.metrics.AUC(num_thresholds=3)
+        >>> metric.update_state([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9])
+        >>> float(metric.result())
+        0.75
+    """
+
+    _direction = "up"
+
+    def __init__(
+        self,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str | None = None,
+        dtype: Any = None,
+        thresholds: Sequence[float] | None = None,
+        from_logits: bool = False,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        if curve not in CURVES:
+            raise ValueError(
+                f"Expected `curve` to be one of {', '.join(CURVES)}. "
+                f"Received: curve={curve!r}"
+            )
+        if summation_method not in SUMMATIONS:
+            raise ValueError(
+                f"Expected `summation_method` to be one of {', '.join(SUMMATIONS)}. "
+                f"Received: summation_method={summation_method!r}"
+            )
+        self.curve = curve
+        self.summation_method = summation_method
+        self.from_logits = from_logits
+        self.init_thresholds = thresholds
+        self.num_thresholds, self.thresholds = _thresholds(num_thresholds, thresholds)
+        size = (self.num_thresholds,)
+        self._counts = {
+            name: self.add_variable(size, "zeros", name=name) for name in COUNTS
+        }
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch to the counts.
+
+        Args:
+            y_true: Labels, 0 or 1, ``[B, ...]``.
+            y_pred: Probabilities (or logits) of the same shape.
+            sample_weight: Weights of the samples ``[B]`` or of the labels, or None.
+        """
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        if self.from_logits:
+            y_pred = ops.sigmoid(y_pred)
+        counts = confusion_counts(
+            y_true, y_pred, self.thresholds, sample_weight, self.dtype
+        )
+        for name, variable in self._counts.items():
+            variable.assign_add(counts[name])
+
+    def result(self) -> Any:
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            return self._interpolated_precision_recall()
+        right, false_alarms, rejected, missed = (
+            self._counts[name].value for name in COUNTS
+        )
+        recall = ops.divide_no_nan(right, right + missed)
+        if self.curve == "ROC":
+            x, y = ops.divide_no_nan(false_alarms, false_alarms + rejected), recall
+        else:
+            x, y = recall, ops.divide_no_nan(right, right + false_alarms)
+        if self.summation_method == "interpolation":
+            heights = (y[:-1] + y[1:]) / 2.0
+        elif self.summation_method == "minoring":
+            heights = ops.minimum(y[:-1], y[1:])
+        else:
+            heights = ops.maximum(y[:-1], y[1:])
+        return ops.sum((x[:-1] - x[1:]) * heights)
+
+    def _interpolated_precision_recall(self) -> Any:
+        """The area where true positives grow linearly with positives in between.
+
+        Davis and Goadrich, The relationship between precision-recall and ROC curves,
+        2006: precision is then not linear, but its integral has a closed form.
+        """
+        right = self._counts["true_positives"].value
+        positives = right + self._counts["false_positives"].value
+        total = right + self._counts["false_negatives"].value
+        slope = ops.divide_no_nan(
+            right[:-1] - right[1:], ops.maximum(positives[:-1] - positives[1:], 0.0)
+        )
+        intercept = right[1:] - slope * positives[1:]
+        known = ops.logical_and(positives[:-1] > 0, positives[1:] > 0)
+        ratio = ops.where(
+            known,
+            ops.divide_no_nan(positives[:-1], ops.maximum(positives[1:], 0.0)),
+            ops.ones_like(positives[1:]),
+        )
+        gained = slope * (right[:-1] - right[1:] + intercept * ops.log(ratio))
+        return ops.sum(ops.divide_no_nan(gained, ops.maximum(total[1:], 0.0)))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "num_thresholds": self.num_thresholds,
+            "curve": self.curve,
+            "summation_method": self.summation_method,
+            "thresholds": self.init_thresholds,
+            "from_logits": self.from_logits,
+        }
+
+
+def _thresholds(count: int, given: Sequence[float] | None) -> tuple[int, list[float]]:
+    """The number of thresholds and the thresholds: a little below 0 to above 1."""
+    if given is not None:
+        if any(t < 0 or t > 1 for t in given):
+            raise ValueError(
+                f"Thresholds must be in [0, 1]. Received: thresholds={list(given)}"
+            )
+        inner = sorted(float(t) for t in given)
+    else:
+        if count <= 1:
+            raise ValueError(
+                "Argument `num_thresholds` must be an integer > 1. "
+                f"Received: num_thresholds={count}"
+            )
+        inner = [(i + 1) / (count - 1) for i in range(count - 2)]
+    least = config.epsilon()
+    return len(inner) + 2, [-least, *inner, 1.0 + least]
+
+
+REGISTRY.add(AUC)

@@ -1,0 +1,125 @@
+"""Steps: a model's train, eval and predict functions as programs.
+
+Each is traced once per structure of a batch, with the batch size as the symbol ``B``,
+and compiled once per batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import optree
+
+from graphc.frontend.layers.call_spec import CALL_CONTEXT
+from graphc.frontend.program import Program, Slot, array_type, trace_program
+from graphc.frontend.tracing import Trace
+from graphc.ir import Graph, TensorType
+from graphc.ir.dims import SymbolicDim
+from graphc.ir.errors import UnknownDimError
+
+if TYPE_CHECKING:
+    from graphc.frontend.training.trainer import Trainer
+
+B = SymbolicDim.symbol("B")
+
+SMALLEST_BATCH = 1
+
+
+class Step:
+    """One of a model's steps, ready to run on batches.
+
+    Args:
+        model: The model.
+        name: The name of the graph: ``train_step``, ``eval_step`` or ``predict``.
+        function: Takes the batch, returns the outputs; traced.
+    """
+
+    def __init__(self, model: Trainer, name: str, function: Callable[..., Any]) -> None:
+        self.model = model
+        self.name = name
+        self.function = function
+        self.programs: dict[Any, Program] = {}
+        self.status: Callable[[str], None] | None = None
+        self._last: tuple[Any, Any, Program | None] = (None, None, None)
+
+    def __call__(self, batch: Any) -> Any:
+        """Runs the step on a batch: a nested structure of arrays.
+
+        Returns the outputs in their structure, with unwrapped arrays as leaves.
+        """
+        arrays, structure = optree.tree_flatten(batch)
+        key = [(a.dtype, a.shape[1:]) for a in arrays]
+        known_structure, known_key, program = self._last
+        if program is None or key != known_key or structure != known_structure:
+            program = self.program_for(arrays, structure)
+            self._last = (structure, key, program)
+        return program(arrays)
+
+    def program_for(self, arrays: Sequence[Any], structure: Any) -> Program:
+        """The program for batches like this one, traced on first use."""
+        types = tuple(array_type(a) for a in arrays)
+        symbolic = _with_batch_symbol(types)
+        for candidate in (symbolic, types):
+            program = self.programs.get((structure, candidate))
+            if program is not None:
+                return program
+        try:
+            return self.trace(symbolic, structure)
+        except UnknownDimError:
+            # The model's Python asks for the batch size: trace for this very size.
+            return self.trace(types, structure)
+
+    def trace(self, types: tuple[TensorType, ...], structure: Any) -> Program:
+        """Traces the step for a batch of these types."""
+        if self.status is not None:
+            self.status(f"tracing {self.name}")
+        slots = [Slot(i) for i in range(len(types))]
+        batch = optree.tree_unflatten(structure, slots)
+        self.model.prepare(self.name, types, structure)
+        program = trace_program(
+            self.name,
+            self.function,
+            (batch,),
+            types,
+            _input_names(batch),
+            {"B": (SMALLEST_BATCH, 2**31 - 1)},
+        )
+        program.target = self.model.target
+        program.on_status = self.status
+        self.model.forget_traced_losses()
+        self.programs[structure, types] = program
+        if self.status is not None:
+            self.status("")
+        return program
+
+
+def _with_batch_symbol(types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    """`types` with ``B`` as the first dim, where all agree on what it is."""
+    sizes = {t.shape[0] for t in types if t.shape}
+    if len(sizes) != 1:
+        return tuple(types)
+    return tuple(t.with_shape((B, *t.shape[1:])) if t.shape else t for t in types)
+
+
+def _input_names(batch: Any) -> list[str | None]:
+    """``x``, ``y`` and ``sample_weight``, with the keys of nested structures."""
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    names: list[str | None] = []
+    for label, part in zip(("x", "y", "sample_weight"), parts, strict=False):
+        paths, leaves, _ = optree.tree_flatten_with_path(part)
+        for path, _leaf in zip(paths, leaves, strict=True):
+            names.append("_".join([label, *map(str, path)]))
+    return names
+
+
+def run_abstractly(
+    function: Callable[..., Any], types: Sequence[TensorType], structure: Any
+) -> Any:
+    """Traces a function into a scratch graph: builds layers, keeps nothing else."""
+    trace = Trace(Graph("scratch"))
+    with trace(), CALL_CONTEXT.entered(None):
+        tensors = [trace.parameter(t) for t in types]
+        return function(optree.tree_unflatten(structure, tensors))
+
+

@@ -1,0 +1,602 @@
+"""compile, fit, evaluate and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from graphc.frontend import optimizers
+from graphc.frontend.callbacks import CallbackList, History
+from graphc.frontend.layers.layer import collect
+from graphc.frontend.program import Program
+from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
+from graphc.frontend.training.data import (
+    Batches,
+    convert_batch,
+    unpack_x_y_sample_weight,
+)
+from graphc.frontend.training.interrupts import deferred_interrupts
+from graphc.frontend.training.metrics import Mean, Metric
+from graphc.frontend.training.steps import Step, run_abstractly
+from graphc.frontend.transforms import value_and_grad
+
+
+
+class Trainer:
+    """What makes a layer a model: training, evaluation and inference loops."""
+
+    def __init__(self) -> None:
+        self.compiled = False
+        self.stop_training = False
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.target = "xla"
+        self.run_eagerly = False
+        self.steps_per_execution = 1
+        self.history: History | None = None
+        self._compile_loss: CompileLoss | None = None
+        self._compile_metrics: CompileMetrics | None = None
+        self._loss_tracker: Mean | None = None
+        self._compile_config: dict[str, Any] | None = None
+        self.reset_programs()
+
+    def reset_programs(self) -> None:
+        """Forgets traced steps, as `compile` does; they are traced again when used."""
+        self._steps = {
+            "train_step": Step(self, "train_step", self._traced_train_step),
+            "eval_step": Step(self, "eval_step", self._traced_test_step),
+            "predict": Step(self, "predict", self._traced_predict_step),
+        }
+
+    def step(self, kind: str) -> Step:
+        """The step called `kind`: ``train_step``, ``eval_step`` or ``predict``."""
+        return self._steps[kind]
+
+    def steps(self) -> list[list[Program]]:
+        """The programs traced so far, by step."""
+        return [list(step.programs.values()) for step in self._steps.values()]
+
+    # -- compile -------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        target: str | None = None,
+    ) -> None:
+        """Configures the model for training.
+
+        Args:
+            optimizer: A name or an optimizer.
+            loss: A name, a function, a `Loss`, or a list or dict of these by output.
+            loss_weights: Weights of the outputs' losses.
+            metrics: Metrics by name or object, or lists or dicts of these by output.
+            weighted_metrics: Metrics that sample weights apply to.
+            run_eagerly: Whether to run steps node by node on the NumPy evaluator.
+            steps_per_execution: How many steps run between callbacks.
+            jit_compile: Kept for Keras's signature; steps are always compiled.
+            auto_scale_loss: Kept for Keras's signature.
+            target: The target to run on: ``"xla"`` (the default), ``"xla:cpu"``, ...
+
+        Raises:
+            ValueError: For an unknown optimizer, loss or metric, naming the nearest.
+        """
+        if steps_per_execution < 1:
+            raise ValueError(
+                "Expected `steps_per_execution` to be at least 1."
+                f" Received: steps_per_execution={steps_per_execution}"
+            )
+        self._compile_config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+        }
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = loss
+        self.run_eagerly = run_eagerly
+        self.target = "numpy" if run_eagerly else (target or "xla")
+        self.steps_per_execution = steps_per_execution
+        names = getattr(self, "output_names", None) or None
+        self._compile_loss = None
+        if loss is not None:
+            self._compile_loss = CompileLoss(loss, loss_weights, output_names=names)
+        self._compile_metrics = None
+        if metrics is not None or weighted_metrics is not None:
+            self._compile_metrics = CompileMetrics(
+                metrics, weighted_metrics, output_names=names
+            )
+        self._loss_tracker = Mean(name="loss")
+        self.compiled = True
+        self.stop_training = False
+        self.reset_programs()
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Calls `compile` with what a saved file says."""
+        self.compile(**config)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments that `compile` was called with, or None."""
+        return self._compile_config
+
+    def _require_compiled(self, what: str) -> None:
+        if not self.compiled:
+            raise ValueError(
+                f"You must call `compile()` before calling `{what}()`, for example"
+                " model.compile(optimizer='adam', loss='mse')."
+            )
+
+    # -- what a step computes; may be overridden -------------------------------------------
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One training step on a batch: traced whole into one graph.
+
+        Args:
+            data: A tuple of x, and y and sample weights where there are any.
+
+        Returns:
+            The logs: scalar tensors by name.
+        """
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+
+        def loss() -> Any:
+            y_pred = self(x, training=True)  # type: ignore[operator]
+            total = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+            return self._scaled(total), (total, y_pred)
+
+        variables = self.trainable_variables  # type: ignore[attr-defined]
+        if not variables:
+            raise ValueError(
+                "The model has no trainable weights. Received: a model whose layers"
+                " are all frozen or without weights"
+            )
+        differentiated = value_and_grad(loss, has_aux=True, variables=variables)
+        (_, (total, y_pred)), gradients = differentiated()
+        self.optimizer.apply(gradients, variables)
+        self._track_loss(total, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _scaled(self, loss: Any) -> Any:
+        scale = getattr(self.optimizer, "scale_loss", None)
+        return scale(loss) if scale is not None else loss
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One evaluation step on a batch; returns the logs."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        self._track_loss(loss, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for a batch."""
+        x, _, _ = unpack_x_y_sample_weight(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The scalar loss: the compiled loss plus what layers add.
+
+        Raises:
+            ValueError: If there is neither.
+        """
+        losses: list[Any] = []
+        if self._compile_loss is not None:
+            found = self._compile_loss(y, y_pred, sample_weight)
+            if found is not None:
+                losses.append(found)
+        losses.extend(self.losses)  # type: ignore[attr-defined]
+        if not losses:
+            raise ValueError(
+                "No loss to compute. Provide a `loss` argument in `compile()`, or call"
+                " `self.add_loss(...)` in a layer."
+            )
+        total = losses[0]
+        for loss in losses[1:]:
+            total = total + loss
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics and returns the results of all metrics."""
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of all metrics by name."""
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            found = metric.result()
+            results.update(found if isinstance(found, Mapping) else {metric.name: found})
+        return results
+
+    def _track_loss(self, loss: Any, x: Any) -> None:
+        if self._loss_tracker is not None:
+            first = optree.tree_leaves(x)[0]
+            self._loss_tracker.update_state(loss, sample_weight=first.shape[0])
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The model's metrics: the loss, those of layers, and the compiled ones."""
+        found: dict[int, Metric] = {}
+        if self._loss_tracker is not None:
+            found[id(self._loss_tracker)] = self._loss_tracker
+        for layer in self._flatten_layers():  # type: ignore[attr-defined]
+            for name, attribute in vars(layer).items():
+                if name not in ("_loss_tracker", "_compile_metrics", "_compile_config"):
+                    collect(attribute, Metric, found)
+        if self._compile_metrics is not None:
+            found[id(self._compile_metrics)] = self._compile_metrics
+        return list(found.values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the metrics."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Starts all metrics afresh."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    # -- tracing -------------------------------------------------------------------------
+
+    def prepare(self, kind: str, types: Sequence[Any], structure: Any) -> None:
+        """Builds the model and the optimizer before a step is traced for these types."""
+        if not self.built:  # type: ignore[attr-defined]
+
+            def forward(batch: Any) -> Any:
+                x = unpack_x_y_sample_weight(batch)[0]
+                return self(x, training=False)  # type: ignore[operator]
+
+            run_abstractly(forward, types, structure)
+        if kind == "train_step" and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def forget_traced_losses(self) -> None:
+        """Drops what layers collected with `add_loss` while a step was traced."""
+        self.clear_losses()  # type: ignore[attr-defined]
+
+    def _traced_train_step(self, batch: Any) -> Any:
+        return self.train_step(batch)
+
+    def _traced_test_step(self, batch: Any) -> Any:
+        return self.test_step(batch)
+
+    def _traced_predict_step(self, batch: Any) -> Any:
+        return self.predict_step(batch)
+
+    # -- loops ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Trains the model.
+
+        Args:
+            x: Inputs: arrays, a list or dict of arrays, or an iterable of batches.
+            y: Targets, where `x` is arrays.
+            batch_size: Samples per step; 32 by default.
+            epochs: The epoch to stop before, counted from `initial_epoch`.
+            verbose: 0 for silence, 1 (``"auto"``) for a progress bar, 2 for a line per
+                epoch.
+            callbacks: `Callback`s.
+            validation_split: The fraction at the end of the data to validate on.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` or an iterable.
+            shuffle: Whether to shuffle arrays before each epoch.
+            class_weight: A weight for each class.
+            sample_weight: A weight for each sample.
+            initial_epoch: The epoch to start at.
+            steps_per_epoch: Steps that make an epoch.
+            validation_steps: Steps that make a validation run.
+            validation_batch_size: Samples per validation step.
+            validation_freq: Epochs between validation runs.
+
+        Returns:
+            The `History` of logs per epoch.
+
+        Raises:
+            ValueError: For data that do not fit each other or the model.
+        """
+        self._require_compiled("fit")
+        batches = Batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch,
+            shuffle=shuffle, class_weight=class_weight,
+            validation_split=validation_split,
+        )
+        validation: Any = None
+        if validation_data is not None:
+            validation = _as_validation(
+                validation_data, validation_batch_size or batch_size, validation_steps
+            )
+        elif validation_split:
+            validation = batches.validation(validation_batch_size, validation_steps)
+        bar = _verbosity(verbose)
+        listed = CallbackList(
+            callbacks, add_history=True, add_progbar=bar != 0, verbose=bar,
+            epochs=epochs, steps=batches.num_batches, model=self,
+        )
+        step = self._steps["train_step"]
+        step.status = listed.status
+        self.stop_training = False
+        listed.on_train_begin()
+        logs: dict[str, Any] = {}
+        try:
+            for epoch in range(initial_epoch, epochs):
+                logs = self._fit_epoch(epoch, batches, step, listed)
+                if validation is not None and (epoch + 1) % validation_freq == 0:
+                    found = self._evaluate(validation, listed)
+                    logs |= {f"val_{name}": v for name, v in found.items()}
+                listed.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        finally:
+            step.status = None
+            batches.close()
+        listed.on_train_end(logs)
+        self.history = listed.history
+        return listed.history
+
+    def _fit_epoch(
+        self, epoch: int, batches: Any, step: Step, listed: CallbackList
+    ) -> dict[str, float]:
+        self.reset_metrics()
+        listed.on_epoch_begin(epoch)
+        logs: Any = {}
+        seen = False
+        with deferred_interrupts() as interrupted:
+            for index, group in _grouped(batches.epoch(epoch), self.steps_per_execution):
+                seen = True
+                listed.on_train_batch_begin(index)
+                for batch in group:
+                    logs = step(batch)
+                listed.on_train_batch_end(index + len(group) - 1, logs)
+                interrupted.check()
+                if self.stop_training:
+                    break
+        if not seen:
+            raise ValueError(
+                "The data is empty. Expected at least one batch in each epoch."
+                f" Received: no batch in epoch {epoch + 1}"
+            )
+        return to_floats(logs)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **keywords: Any,
+    ) -> Any:
+        """The loss and the metrics on data.
+
+        Args:
+            x: Inputs, as for `fit`.
+            y: Targets, where `x` is arrays.
+            batch_size: Samples per step; 32 by default.
+            verbose: 0, 1 (``"auto"``) or 2.
+            sample_weight: A weight for each sample.
+            steps: Steps to run.
+            callbacks: `Callback`s.
+            return_dict: Whether to return a dict instead of a list.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, or a dict by name.
+        """
+        _refuse_unknown("evaluate", keywords)
+        self._require_compiled("evaluate")
+        batches = Batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
+        )
+        bar = _verbosity(verbose)
+        listed = CallbackList(
+            callbacks, add_history=False, add_progbar=bar != 0, verbose=bar,
+            epochs=1, steps=batches.num_batches, model=self,
+        )
+        logs = self._evaluate(batches, listed)
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def _evaluate(self, batches: Any, listed: CallbackList) -> dict[str, float]:
+        step = self._steps["eval_step"]
+        step.status = listed.status
+        self.reset_metrics()
+        listed.on_test_begin()
+        logs: Any = {}
+        seen = False
+        try:
+            for index, group in _grouped(batches.epoch(0), self.steps_per_execution):
+                seen = True
+                listed.on_test_batch_begin(index)
+                for batch in group:
+                    logs = step(batch)
+                listed.on_test_batch_end(index + len(group) - 1, logs)
+        finally:
+            step.status = None
+            batches.close()
+        if not seen:
+            raise ValueError("The data is empty. Expected at least one batch.")
+        found = to_floats(logs)
+        listed.on_test_end(found)
+        return found
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for data, as NumPy arrays.
+
+        Args:
+            x: Inputs, as for `fit`.
+            batch_size: Samples per step; 32 by default.
+            verbose: 0, 1 (``"auto"``) or 2.
+            steps: Steps to run.
+            callbacks: `Callback`s.
+
+        Returns:
+            The outputs of all batches joined, in the structure of the model's outputs.
+        """
+        batches = Batches(x, batch_size=batch_size, steps=steps, shuffle=False)
+        bar = _verbosity(verbose)
+        listed = CallbackList(
+            callbacks, add_history=False, add_progbar=bar != 0, verbose=bar,
+            epochs=1, steps=batches.num_batches, model=self,
+        )
+        step = self._steps["predict"]
+        step.status = listed.status
+        listed.on_predict_begin()
+        parts: list[Any] = []
+        try:
+            for index, batch in enumerate(batches.epoch(0)):
+                listed.on_predict_batch_begin(index)
+                outputs = step(batch)
+                parts.append(outputs)
+                listed.on_predict_batch_end(index, {"outputs": outputs})
+        finally:
+            step.status = None
+            batches.close()
+        listed.on_predict_end()
+        if not parts:
+            raise ValueError("The data is empty. Expected at least one batch.")
+        return optree.tree_map(_joined, *parts)
+
+    # -- single batches --------------------------------------------------------------------
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Trains on one batch and returns the loss and the metrics so far."""
+        self._require_compiled("train_on_batch")
+        batch = convert_batch(x, y, sample_weight, class_weight)
+        return _returned(self._steps["train_step"](batch), return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Evaluates one batch and returns the loss and the metrics so far."""
+        self._require_compiled("test_on_batch")
+        batch = convert_batch(x, y, sample_weight)
+        return _returned(self._steps["eval_step"](batch), return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        outputs = self._steps["predict"](convert_batch(x))
+        if not isinstance(outputs, (tuple, list, dict)):
+            return np.asarray(outputs)
+        return optree.tree_map(np.asarray, outputs)
+
+
+def to_floats(logs: Any) -> dict[str, float]:
+    """Logs of device scalars as Python floats."""
+    return {name: float(np.asarray(v)) for name, v in logs.items()}
+
+
+def _returned(logs: Any, return_dict: bool) -> Any:
+    found = to_floats(logs)
+    if return_dict:
+        return found
+    values = list(found.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _joined(*parts: Any) -> np.ndarray[Any, Any]:
+    arrays = [np.asarray(part) for part in parts]
+    return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
+
+
+def _grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
+    """Groups of `size` items, each with the index of its first item."""
+    if size == 1:
+        for index, item in enumerate(items):
+            yield index, [item]
+        return
+    group: list[Any] = []
+    start = 0
+    for index, item in enumerate(items):
+        group.append(item)
+        if len(group) == size:
+            yield start, group
+            group, start = [], index + 1
+    if group:
+        yield start, group
+
+
+def _verbosity(verbose: Any) -> int:
+    if verbose == "auto":
+        return 1
+    if verbose not in (0, 1, 2):
+        raise ValueError(
+            f"Expected `verbose` to be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
+        )
+    return int(verbose)
+
+
+def _as_validation(data: Any, batch_size: int | None, steps: int | None) -> Batches:
+    if isinstance(data, (tuple, list)):
+        x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
+        return Batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
+        )
+    return Batches(data, batch_size=batch_size, steps=steps, shuffle=False)
+
+
+def _refuse_unknown(method: str, keywords: dict[str, Any]) -> None:
+    if keywords:
+        raise ValueError(
+            f"Arguments not recognized by `{method}()`. Received: {keywords}"
+        )
+
+

@@ -1,0 +1,347 @@
+"""Function transformations: trace, jit, grad and value_and_grad."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optree
+
+from graphc.frontend.program import (
+    Program,
+    Slot,
+    array_type,
+    is_array,
+    raw,
+    trace_program,
+)
+from graphc.frontend.tensor import Array, Tensor, TracedTensor
+from graphc.frontend.tracing import Trace, current_trace, tensor, value
+from graphc.frontend.variables import Variable, autocast
+from graphc.ir import Graph, Location, Operand, TensorType, Value, dtype
+from graphc.ir import ops as ir_ops
+from graphc.ir.dims import Dim, SymbolicDim, parse_dim
+from graphc.ir.errors import GraphError
+
+
+class TensorSpec:
+    """The shape and dtype of an input.
+
+    Args:
+        shape: Sizes: integers, None for an unknown size, or the name of a symbol.
+        dtype: The dtype by its long name.
+        name: A name for the parameter.
+
+    Example:
+        >>> import graphc
+        >>> graphc.TensorSpec(("B", 784))
+        TensorSpec(f32[B,784])
+    """
+
+    def __init__(
+        self, shape: Sequence[int | str | None], dtype: str = "float32",
+        name: str | None = None,
+    ) -> None:
+        dims: list[Dim] = []
+        for position, size in enumerate(shape):
+            if size is None:
+                unnamed = "B" if position == 0 else f"D{position}"
+                dims.append(SymbolicDim.symbol(unnamed))
+            else:
+                dims.append(parse_dim(size) if isinstance(size, str) else size)
+        self.type = TensorType(tuple(dims), _dtype(dtype))
+        self.name = name
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        """The size of each dimension."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        """The dtype by its long name."""
+        return self.type.dtype.long_name
+
+    def __repr__(self) -> str:
+        return f"TensorSpec({self.type})"
+
+
+def _dtype(name: Any) -> Any:
+    return dtype(name)
+
+
+def trace(function: Callable[..., Any], *specs: Any) -> Graph:
+    """Traces a function of tensors into a graph.
+
+    Args:
+        function: Takes tensors, returns a tensor or a nested structure of tensors.
+        *specs: One `TensorSpec` (or array, whose type is taken) per argument.
+
+    Returns:
+        The graph, whose results are the leaves of what the function returns.
+        Variables that it reads are parameters after the arguments; the new values of
+        those it assigns are results after its own.
+
+    Raises:
+        GraphError: If the function asks for the value of a tensor.
+
+    Example:
+        >>> import graphc
+        >>> graph = graphc.trace(lambda x: x * 2.0, graphc.TensorSpec((3,)))
+        >>> [str(node.op.name) for node in graph.nodes]
+        ['multiply']
+    """
+    return program_of(function, specs).graph
+
+
+def program_of(function: Callable[..., Any], specs: Sequence[Any]) -> Program:
+    """The program of a function for specs or example arrays."""
+    types: list[TensorType] = []
+
+    def slot(leaf: Any) -> Any:
+        if isinstance(leaf, TensorSpec):
+            types.append(leaf.type)
+        elif is_array(leaf):
+            types.append(array_type(leaf))
+        elif isinstance(leaf, float) or (
+            isinstance(leaf, int) and not isinstance(leaf, bool)
+        ):
+            types.append(TensorType((), _dtype("float32" if isinstance(leaf, float) else "int32")))
+        else:
+            return leaf
+        return Slot(len(types) - 1)
+
+    arguments = optree.tree_map(slot, tuple(specs))
+    return trace_program(
+        graph_name(function), function, arguments, types, _names(function, arguments)
+    )
+
+
+def graph_name(function: Callable[..., Any]) -> str:
+    """The name of the graph of a function."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return name if name.isidentifier() else "function"
+
+
+def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str | None]:
+    """Parameter names from the function's signature, one per slot."""
+    try:
+        declared = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        declared = []
+    names: list[str | None] = []
+    for position, argument in enumerate(arguments):
+        count = sum(isinstance(leaf, Slot) for leaf in optree.tree_leaves(argument))
+        label = declared[position] if position < len(declared) else None
+        names += [label] * count
+    return names
+
+
+class JittedFunction:
+    """A function that is traced and compiled once per types of its arguments."""
+
+    def __init__(
+        self, function: Callable[..., Any], target: str = "xla", passes: str | None = None
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.target = target
+        self.passes = passes
+        self.programs: dict[Any, Program] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        if current_trace() is not None:
+            return self.function(*arguments)
+        leaves, structure = optree.tree_flatten(arguments)
+        arrays = [raw(_array(x)) for x in leaves if _is_input(x)]
+        key = (
+            structure,
+            tuple((a.shape, str(a.dtype)) for a in arrays),
+            tuple(x for x in leaves if not _is_input(x)),
+        )
+        program = self.programs.get(key)
+        if program is None:
+            examples = [_array(x) if _is_input(x) else x for x in leaves]
+            program = program_of(
+                self.function, optree.tree_unflatten(structure, examples)
+            )
+            program.target, program.passes = self.target, self.passes
+            self.programs[key] = program
+        return optree.tree_map(Array, program(arrays))
+
+
+def _is_input(x: Any) -> bool:
+    return is_array(x) or isinstance(x, (bool, int, float))
+
+
+def _array(x: Any) -> Any:
+    if is_array(x):
+        return x
+    with autocast(None):
+        kinds = {bool: "bool", int: "int32", float: "float32"}
+        return Array(_dtype(kinds[type(x)]).numpy.type(x).reshape(()))
+
+
+def jit(function: Callable[..., Any] | None = None, *, target: str = "xla") -> Any:
+    """Compiles a function of tensors, once per types of its arguments.
+
+    Args:
+        function: Takes and returns nested structures of tensors; it may read and
+            assign variables.
+        target: The target to compile for.
+
+    Returns:
+        A function that takes NumPy arrays, numbers or `Array`s and returns `Array`s.
+
+    Example:
+        >>> import graphc
+        >>> @graphc.jit
+        ... def double(x):
+        ...     return x * 2.0
+        >>> float(double(3.0))
+        6.0
+    """
+    if function is None:
+        return functools.partial(jit, target=target)
+    return JittedFunction(function, target)
+
+
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Any:
+    """A function that returns the gradient of a scalar function.
+
+    Args:
+        function: Takes tensors, returns a scalar float tensor.
+        argnums: Which arguments to differentiate with respect to.
+
+    Returns:
+        A function of the same arguments: the gradient, or a tuple of gradients where
+        `argnums` is a sequence.
+
+    Example:
+        >>> import graphc
+        >>> float(graphc.grad(lambda x: x * x)(3.0))
+        6.0
+    """
+    with_value = value_and_grad(function, argnums)
+
+    @functools.wraps(function)
+    def gradient(*arguments: Any) -> Any:
+        return with_value(*arguments)[1]
+
+    return gradient
+
+
+def value_and_grad(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    variables: Sequence[Variable] | None = None,
+) -> Any:
+    """A function that returns a scalar function's value and gradients.
+
+    Args:
+        function: Takes tensors and returns a scalar float tensor, or, with `has_aux`,
+            a tuple of that scalar and a nested structure of tensors.
+        argnums: Which arguments to differentiate with respect to; 0 unless `variables`
+            are given.
+        has_aux: Whether the function returns auxiliary outputs.
+        variables: Variables to differentiate with respect to instead of arguments.
+
+    Returns:
+        A function of the same arguments that returns ``(value, gradients)``, where
+        value is what `function` returns, and gradients has the structure of
+        ``argnums`` or, given variables, is a list with one gradient each.
+
+    Raises:
+        GraphError: If the value is not a scalar float, or an op on the way to it has
+            no gradient.
+    """
+    if variables is None and argnums is None:
+        argnums = 0
+
+    @functools.wraps(function)
+    def differentiated(*arguments: Any) -> Any:
+        if current_trace() is None:
+            return JittedFunction(differentiated)(*arguments)
+        if variables is not None:
+            return _differentiate(function, arguments, (), has_aux, variables)
+        single = isinstance(argnums, int)
+        chosen = (argnums,) if single else tuple(argnums or ())
+        chosen = tuple(i + len(arguments) if i < 0 else i for i in chosen)
+        result, gradients = _differentiate(function, arguments, chosen, has_aux, ())
+        return result, gradients[0] if single else tuple(gradients)
+
+    return differentiated
+
+
+def _differentiate(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    chosen: tuple[int, ...],
+    has_aux: bool,
+    variables: Sequence[Variable],
+) -> tuple[Any, list[Any]]:
+    """Traces `function` as a graph and adds one ``value_and_gradient`` node of it."""
+    outer = current_trace()
+    assert outer is not None
+    name = outer.module.fresh_name(_loss_name(function))
+    inner = Trace(Graph(name, outer.module), outer)
+    flat, structure = optree.tree_flatten(arguments)
+    operands = [value(leaf) for leaf in flat if _is_differentiable(leaf)]
+    with inner():
+        made = iter([inner.parameter(o.type, _name(o)) for o in operands])
+        filled = [next(made) if _is_differentiable(leaf) else leaf for leaf in flat]
+        inputs = optree.tree_unflatten(structure, filled)
+        result = function(*inputs)
+        loss, aux = result if has_aux else (result, None)
+        leaves, aux_structure = optree.tree_flatten(aux)
+        head = value(loss)
+        results = [head, *(value(leaf) for leaf in leaves)]
+        results += [inner.read(v).value for v in inner.written]
+        _check_scalar(head, outer)
+    inner.graph.results = results
+    targets: list[Value | None] = [inner.state.get(v) for v in variables]
+    wanted = [inputs[i] for i in chosen]
+    targets += [
+        leaf.value for leaf in optree.tree_leaves(wanted) if isinstance(leaf, TracedTensor)
+    ]
+    wrt = [t.index for t in targets if t is not None]
+    node = ir_ops.value_and_gradient(
+        *operands, *inner.outer_operands(), graph=inner.graph, wrt=wrt
+    )
+    found = iter([tensor(v) for v in (node if isinstance(node, tuple) else (node,))])
+    loss = next(found)
+    aux = optree.tree_unflatten(aux_structure, [next(found) for _ in leaves])
+    for variable in list(inner.written):
+        outer.write(variable, next(found))
+    gradients = [None if t is None else next(found) for t in targets]
+    if variables:
+        return ((loss, aux) if has_aux else loss), gradients
+    by_argument = optree.tree_unflatten(optree.tree_structure(wanted), gradients)
+    return ((loss, aux) if has_aux else loss), by_argument
+
+
+def _name(operand: Operand) -> str | None:
+    return operand.name if isinstance(operand, Value) else None
+
+
+def _is_differentiable(leaf: Any) -> bool:
+    return isinstance(leaf, (Tensor, float)) or is_array(leaf)
+
+
+def _loss_name(function: Callable[..., Any]) -> str:
+    name = graph_name(function)
+    return "loss" if name == "function" else name
+
+
+def _check_scalar(head: Any, trace: Trace) -> None:
+    if head.type.shape != () or not head.type.dtype.is_float:
+        raise GraphError(
+            "only a scalar float has a gradient",
+            received=f"a function that returns {head.type}",
+            location=Location.capture(trace.builder.path),
+            hint="reduce it, for example with ops.mean or ops.sum; return further"
+            " outputs with has_aux=True",
+        )

@@ -1,0 +1,230 @@
+"""Reverse-mode differentiation: the sweep that gradients are defined by.
+
+The sweep walks a graph backwards and asks each op on the way for its vjp. An op that
+is stretched from rank 0 gets the sum of its cotangent here, so no op's rule handles
+broadcasting. A composite without a rule of its own stays whole in the forward part;
+its pullback, derived from its body, is inlined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from graphc.ir.body import as_tuple, call_body
+from graphc.ir.build import building, current_builder, inline
+from graphc.ir.errors import GraphError
+from graphc.ir.graph import Graph, Node, clone_graph
+from graphc.ir.opdef import OPS, OpDef
+from graphc.ir.types import TensorType
+from graphc.ir.values import Literal, Operand, Value
+
+
+def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> Graph:
+    """A graph that returns the results of `graph` and gradients of the first one.
+
+    Args:
+        graph: The graph to differentiate; its first result must be a float scalar.
+        wrt: Positions of the parameters to differentiate with respect to.
+        name: The new graph's name in the module of `graph`.
+
+    Returns:
+        A new graph in the same module with the same parameters, whose results are
+        those of `graph` followed by one gradient per position in `wrt`.
+
+    Raises:
+        GraphError: If an op on the way from the parameters to the result has no
+            gradient; the message gives its reason.
+    """
+    module = graph.module
+    result = clone_graph(graph, module.fresh_name(name or f"{graph.name}_grad"), module)
+    try:
+        _expand_calls(result)
+        check_differentiable(graph, wrt)
+        head = result.results[0]
+        with building(result):
+            gradients = backward(
+                result,
+                {head: Literal(1.0, head.type.dtype)} if isinstance(head, Value) else {},
+                [result.parameters[i] for i in wrt],
+            )
+            found = [
+                zeros(result.parameters[i].type) if g is None else g
+                for i, g in zip(wrt, gradients, strict=True)
+            ]
+        result.results = [*result.results, *found]
+    except BaseException:
+        module.remove(result)
+        raise
+    return result
+
+
+def check_differentiable(graph: Graph, wrt: Sequence[int]) -> None:
+    """Raises a `GraphError` unless result and parameters can carry a gradient."""
+    types = [p.type for p in graph.parameters]
+    if not graph.results or graph.results[0].type.shape != ():
+        raise GraphError(
+            f"graph @{graph.name}: only a scalar first result has a gradient",
+            received=str(graph.results[0].type) if graph.results else "no results",
+            hint="reduce it to a scalar, for example with reduce_sum",
+        )
+    if not graph.results[0].type.dtype.is_float:
+        raise GraphError(
+            f"graph @{graph.name}: the result to differentiate must be a float",
+            received=str(graph.results[0].type),
+        )
+    for position in wrt:
+        if not 0 <= position < len(types) or not types[position].dtype.is_float:
+            raise GraphError(
+                f"graph @{graph.name}: wrt must name float parameters",
+                received=f"{position} of ({', '.join(map(str, types))})",
+            )
+
+
+def _expand_calls(graph: Graph) -> None:
+    """Inlines every composite that names graphs, so the sweep sees plain ops."""
+    calls = [n for n in graph.nodes if n.op.is_composite and n.op.graph_names(n)]
+    while calls:
+        node = calls.pop()
+        before = node.previous
+        with building(graph, before=node, location=node.location):
+            results = call_body(node.op, node.operands, node.attributes, graph.module)
+        for old, new in zip(node.results, as_tuple(results), strict=True):
+            old.replace_uses(new)
+        added = node.previous
+        while added is not before and added is not None:
+            if added.op.is_composite and added.op.graph_names(added):
+                calls.append(added)
+            added = added.previous
+        graph.remove(node)
+
+
+def backward(
+    graph: Graph, seeds: Mapping[Value, Operand], wrt: Sequence[Value]
+) -> list[Operand | None]:
+    """Adds the reverse sweep of `graph` at the insertion point.
+
+    Args:
+        graph: The graph being built, whose nodes so far are swept.
+        seeds: Cotangents of values of the graph.
+        wrt: The values whose cotangents are wanted.
+
+    Returns:
+        The cotangent of each value of `wrt`, or None where nothing flows to it.
+    """
+    nodes = list(graph.nodes)
+    active = _active_values(nodes, wrt)
+    cotangents: dict[Value, Operand] = dict(seeds)
+    builder = current_builder()
+    outer = builder.location
+    for node in reversed(nodes):
+        if not any(r in active and r in cotangents for r in node.results):
+            continue
+        if node.location is not None:
+            builder.location = node.location.derive(f"gradient of {node.op.name}")
+        for operand, cotangent in zip(
+            node.operands, _pull_back(node, cotangents), strict=True
+        ):
+            if cotangent is not None and isinstance(operand, Value):
+                if operand in active:
+                    _accumulate(cotangents, operand, cotangent)
+    builder.location = outer
+    return [cotangents.get(value) for value in wrt]
+
+
+def _active_values(nodes: Sequence[Node], wrt: Sequence[Value]) -> set[Value]:
+    """The float values that depend on `wrt`."""
+    active = set(wrt)
+    for node in nodes:
+        if any(isinstance(o, Value) and o in active for o in node.operands):
+            active.update(r for r in node.results if r.dtype.is_float)
+    return active
+
+
+def _accumulate(
+    cotangents: dict[Value, Operand], value: Value, cotangent: Operand
+) -> None:
+    if value.shape == () and cotangent.type.shape != ():
+        axes = list(range(cotangent.type.rank))
+        cotangent = OPS["reduce_sum"](cotangent, axes=axes)
+    if cotangent.type != value.type:
+        raise GraphError(
+            f"internal error: the cotangent of a {value.type} is a {cotangent.type}"
+        )
+    known = cotangents.get(value)
+    cotangents[value] = (
+        cotangent if known is None else OPS["add"](known, cotangent)
+    )
+
+
+def _pull_back(
+    node: Node, cotangents: Mapping[Value, Operand]
+) -> Sequence[Operand | None]:
+    given = [cotangents.get(r) for r in node.results]
+    op = node.op
+    if isinstance(op.vjp, str):
+        raise GraphError(
+            f"{op.name} has no gradient: {op.vjp}",
+            location=node.location,
+            hint="stop_gradient cuts the flow where no gradient is wanted",
+        )
+    module = node.graph.module if node.graph else None
+    if op.vjp is None:
+        return _derived(node, given)
+    filled = [
+        (zeros(r.type) if r.dtype.is_float else None) if g is None else g
+        for r, g in zip(node.results, given, strict=True)
+    ]
+    single = len(filled) == 1
+    found = op.vjp(
+        filled[0] if single else tuple(filled),
+        node.results[0] if single else node.results,
+        *node.operands,
+        **op.decode(node.attributes, module),
+    )
+    return as_tuple(found)
+
+
+def _derived(node: Node, given: Sequence[Operand | None]) -> Sequence[Operand | None]:
+    types = tuple(o.type for o in node.operands)
+    flows = tuple(g is not None for g in given)
+    attributes = json.dumps(node.attributes, sort_keys=True)
+    graph, reached = _pullback_graph(node.op, types, attributes, flows)
+    seeds = [g for g in given if g is not None]
+    found = iter(inline(graph, [*node.operands, *seeds]))
+    return [next(found) if flag else None for flag in reached]
+
+
+@lru_cache(maxsize=4096)
+def _pullback_graph(
+    op: OpDef, types: tuple[TensorType, ...], attributes: str, flows: tuple[bool, ...]
+) -> tuple[Graph, list[bool]]:
+    """Operands and result cotangents to operand cotangents, from the op's body.
+
+    Returns the graph and, for each operand, whether it has a cotangent.
+    """
+    graph = Graph(f"{op.name}_pullback")
+    operands = [graph.add_parameter(type) for type in types]
+    with building(graph):
+        results = as_tuple(call_body(op, operands, json.loads(attributes)))
+        seeds: dict[Value, Operand] = {}
+        for result, flag in zip(results, flows, strict=True):
+            if flag:
+                seed = graph.add_parameter(result.type)
+                if isinstance(result, Value):
+                    _accumulate(seeds, result, seed)
+        wanted = [o for o in operands if o.dtype.is_float]
+        gradients = dict(zip(wanted, backward(graph, seeds, wanted), strict=True))
+        found = [gradients.get(o) for o in operands]
+        graph.results = [g for g in found if g is not None]
+    return graph, [g is not None for g in found]
+
+
+def zeros(type: TensorType) -> Any:
+    """A zero of the given type at the insertion point."""
+    zero = Literal(0, type.dtype)
+    if not type.shape:
+        return zero
+    return OPS["broadcast_in_dim"](zero, shape=type.shape, dims=[])

@@ -1,0 +1,796 @@
+"""Elementwise primitives: arithmetic, comparison, logic, bits and conversion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.errors import GraphError
+from graphc.ir.opdef import (
+    ANY,
+    BITS,
+    BOOLEAN,
+    COMPUTED,
+    FLOAT,
+    INTEGER,
+    NUMBER,
+    SIGNED,
+    Arg,
+    DType,
+    IllTyped,
+    Kind,
+    Sample,
+    Trait,
+)
+from graphc.ir.register import primitive
+from graphc.ir.typerules import require, same_shape, same_type
+from graphc.ir.types import TensorType
+
+BINARY_ERRORS = (
+    IllTyped(("f32[3]", "f32[4]"), "must have the same shape"),
+    IllTyped(("f32[3]", "f64[3]"), "must have the same dtype"),
+    IllTyped(("f32[3]",), "takes 2 operands"),
+)
+INTEGER_BINARY_ERRORS = (
+    IllTyped(("i32[3]", "i32[4]"), "must have the same shape"),
+    IllTyped(("f32[3]", "f32[3]"), "must be an integer"),
+)
+UNARY_FLOAT_ERRORS = (
+    IllTyped(("i32[3]",), "must be floating point"),
+    IllTyped(("f32[3]", "f32[3]"), "takes 1 operands"),
+)
+
+
+def unary(low: float = -2.0, high: float = 2.0, dtype: str = "f32") -> tuple[Sample, ...]:
+    """Samples of a unary elementwise op: a matrix, a scalar and an empty tensor."""
+    shapes = ("[3,4]", "[]", "[0,2]")
+    return tuple(Sample((Arg(dtype + shape, low, high),)) for shape in shapes)
+
+
+def binary(low: float = -2.0, high: float = 2.0, dtype: str = "f32") -> tuple[Sample, ...]:
+    """Samples of a binary elementwise op: equal shapes, and rank 0 on either side."""
+    shapes = (("[3,4]", "[3,4]"), ("[3,4]", "[]"), ("[]", "[5]"), ("[0]", "[0]"))
+    return tuple(
+        Sample((Arg(dtype + a, low, high), Arg(dtype + b, low, high)))
+        for a, b in shapes
+    )
+
+
+# -- arithmetic ------------------------------------------------------------------------
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.add,
+    vjp=lambda g, y, a, b: (g, g),
+    dtypes=NUMBER,
+    traits=[Trait.COMMUTATIVE],
+    samples=binary(),
+    errors=BINARY_ERRORS,
+)
+def add(a: TensorType, b: TensorType) -> TensorType:
+    """a + b; integers wrap around."""
+    return same_type("add", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.subtract,
+    vjp=lambda g, y, a, b: (g, negate(g)),
+    dtypes=NUMBER,
+    samples=binary(),
+    errors=BINARY_ERRORS,
+)
+def subtract(a: TensorType, b: TensorType) -> TensorType:
+    """a - b; integers wrap around."""
+    return same_type("subtract", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.multiply,
+    vjp=lambda g, y, a, b: (multiply(g, b), multiply(g, a)),
+    dtypes=NUMBER,
+    traits=[Trait.COMMUTATIVE],
+    samples=binary(),
+    errors=BINARY_ERRORS,
+)
+def multiply(a: TensorType, b: TensorType) -> TensorType:
+    """a * b; integers wrap around."""
+    return same_type("multiply", a, b)
+
+
+def _divide_reference(a: Any, b: Any) -> Any:
+    if a.dtype.kind not in "iu":
+        return np.divide(a, b)
+    # Toward zero, as StableHLO; division by zero gives -1 (all bits set).
+    safe = np.where(b == 0, 1, b)
+    quotient = np.asarray(np.floor_divide(a, safe))
+    toward_zero = (np.remainder(a, safe) != 0) & ((a < 0) ^ (safe < 0))
+    quotient = quotient + toward_zero.astype(a.dtype)
+    return np.where(b == 0, np.invert(np.zeros_like(quotient)), quotient)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _divide_reference,
+    vjp=lambda g, y, a, b: (divide(g, b), negate(divide(multiply(g, y), b))),
+    dtypes=NUMBER,
+    samples=binary(0.5, 2.0),
+    errors=BINARY_ERRORS,
+    ulp=1,
+)
+def divide(a: TensorType, b: TensorType) -> TensorType:
+    """a / b; integers round toward zero."""
+    return same_type("divide", a, b)
+
+
+def _remainder_reference(a: Any, b: Any) -> Any:
+    if a.dtype.kind not in "iu":
+        return np.fmod(a, b)
+    return np.where(b == 0, a, np.fmod(a, np.where(b == 0, 1, b)))
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _remainder_reference,
+    vjp=lambda g, y, a, b: (g, negate(multiply(g, _truncate(divide(a, b))))),
+    dtypes=NUMBER,
+    samples=binary(0.6, 0.9),
+    errors=BINARY_ERRORS,
+    numerics="the sign of the result is the sign of a, as C's fmod",
+)
+def remainder(a: TensorType, b: TensorType) -> TensorType:
+    """The remainder of a / b rounded toward zero; its sign is the sign of a."""
+    return same_type("remainder", a, b)
+
+
+def _truncate(x: Any) -> Any:
+    return select(compare(x, 0.0, direction="LT"), ceil(x), floor(x))
+
+
+def _power_vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
+    # d/da = b a^(b-1), which is 0 where b = 0 even for a = 0; d/db = y log(a), which
+    # is 0 where a = 0 (the limit for b > 0) instead of nan.
+    by_base = multiply(b, power(a, subtract(b, 1.0)))
+    by_base = select(compare(b, 0.0, direction="EQ"), 0.0, by_base)
+    safe = select(compare(a, 0.0, direction="EQ"), 1.0, a)
+    return multiply(g, by_base), multiply(g, multiply(y, log(safe)))
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.power,
+    vjp=_power_vjp,
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=binary(0.5, 2.0),
+    errors=BINARY_ERRORS,
+    ulp=16,
+)
+def power(a: TensorType, b: TensorType) -> TensorType:
+    """a to the power of b."""
+    return same_type("power", a, b)
+
+
+def _pick_vjp(direction: str) -> Any:
+    def vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
+        # Ties give half to each side, so that max(x, x) has derivative 1.
+        half = multiply(g, 0.5)
+        tied = compare(a, b, direction="EQ")
+        first = compare(a, b, direction=direction)
+        return (
+            select(tied, half, select(first, g, 0.0)),
+            select(tied, half, select(first, 0.0, g)),
+        )
+
+    return vjp
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.maximum,
+    vjp=_pick_vjp("GT"),
+    dtypes=COMPUTED,
+    traits=[Trait.COMMUTATIVE],
+    samples=binary(),
+    errors=BINARY_ERRORS,
+    numerics="nan if an operand is nan",
+)
+def maximum(a: TensorType, b: TensorType) -> TensorType:
+    """The larger of a and b."""
+    return same_type("maximum", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.minimum,
+    vjp=_pick_vjp("LT"),
+    dtypes=COMPUTED,
+    traits=[Trait.COMMUTATIVE],
+    samples=binary(),
+    errors=BINARY_ERRORS,
+    numerics="nan if an operand is nan",
+)
+def minimum(a: TensorType, b: TensorType) -> TensorType:
+    """The smaller of a and b."""
+    return same_type("minimum", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.arctan2,
+    vjp=lambda g, y, a, b: (
+        divide(multiply(g, b), add(multiply(a, a), multiply(b, b))),
+        negate(divide(multiply(g, a), add(multiply(a, a), multiply(b, b)))),
+    ),
+    dtypes=FLOAT,
+    samples=binary(0.3, 2.0),
+    errors=BINARY_ERRORS,
+    ulp=8,
+)
+def atan2(a: TensorType, b: TensorType) -> TensorType:
+    """The angle of the point (b, a), in -pi..pi."""
+    return same_type("atan2", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.negative,
+    vjp=lambda g, y, x: (negate(g),),
+    dtypes=NUMBER,
+    samples=unary(),
+    errors=(IllTyped(("bool[3]",), "must be a number"),),
+)
+def negate(x: TensorType) -> TensorType:
+    """-x; integers wrap around."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.abs,
+    vjp=lambda g, y, x: (multiply(g, sign(x)),),
+    dtypes=SIGNED,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=(IllTyped(("bool[3]",), "must be a signed number"),),
+)
+def abs_(x: TensorType) -> TensorType:
+    """The absolute value."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.sign,
+    vjp=lambda g, y, x: (None,),
+    dtypes=SIGNED,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=(IllTyped(("bool[3]",), "must be a signed number"),),
+)
+def sign(x: TensorType) -> TensorType:
+    """-1, 0 or 1 as x is negative, zero or positive; nan for nan."""
+    return x
+
+
+# -- exponentials, roots and trigonometry ----------------------------------------------
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.exp,
+    vjp=lambda g, y, x: (multiply(g, y),),
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=4,
+)
+def exponential(x: TensorType) -> TensorType:
+    """e to the power of x."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.expm1,
+    vjp=lambda g, y, x: (multiply(g, add(y, 1.0)),),
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def exponential_minus_one(x: TensorType) -> TensorType:
+    """e to the power of x, minus 1, accurate near 0."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.log,
+    vjp=lambda g, y, x: (divide(g, x),),
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=unary(0.3, 3.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def log(x: TensorType) -> TensorType:
+    """The natural logarithm; nan for negative x, -inf for 0."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.log1p,
+    vjp=lambda g, y, x: (divide(g, add(x, 1.0)),),
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=unary(-0.5, 2.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def log_plus_one(x: TensorType) -> TensorType:
+    """The natural logarithm of 1 + x, accurate near 0."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.sqrt,
+    vjp=lambda g, y, x: (divide(multiply(g, 0.5), y),),
+    dtypes=FLOAT,
+    samples=unary(0.3, 3.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=1,
+)
+def sqrt(x: TensorType) -> TensorType:
+    """The square root; nan for negative x."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda x: 1 / np.sqrt(x),
+    vjp=lambda g, y, x: (multiply(multiply(g, -0.5), divide(y, x)),),
+    dtypes=FLOAT,
+    traits=[Trait.RANGE_SENSITIVE],
+    samples=unary(0.3, 3.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=4,
+)
+def rsqrt(x: TensorType) -> TensorType:
+    """1 / sqrt(x)."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.cbrt,
+    vjp=lambda g, y, x: (divide(g, multiply(multiply(y, y), 3.0)),),
+    dtypes=FLOAT,
+    samples=unary(0.3, 3.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def cbrt(x: TensorType) -> TensorType:
+    """The cube root."""
+    return x
+
+
+def _logistic_reference(x: Any) -> Any:
+    # exp of a large negative x only: never overflows.
+    z = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + z), z / (1 + z))
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _logistic_reference,
+    vjp=lambda g, y, x: (multiply(g, multiply(y, subtract(1.0, y))),),
+    dtypes=FLOAT,
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def logistic(x: TensorType) -> TensorType:
+    """The logistic sigmoid, 1 / (1 + exp(-x))."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.tanh,
+    vjp=lambda g, y, x: (multiply(g, subtract(1.0, multiply(y, y))),),
+    dtypes=FLOAT,
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def tanh(x: TensorType) -> TensorType:
+    """The hyperbolic tangent."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.sin,
+    vjp=lambda g, y, x: (multiply(g, cosine(x)),),
+    dtypes=FLOAT,
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def sine(x: TensorType) -> TensorType:
+    """The sine of x in radians."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.cos,
+    vjp=lambda g, y, x: (negate(multiply(g, sine(x))),),
+    dtypes=FLOAT,
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+)
+def cosine(x: TensorType) -> TensorType:
+    """The cosine of x in radians."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.tan,
+    vjp=lambda g, y, x: (multiply(g, add(multiply(y, y), 1.0)),),
+    dtypes=FLOAT,
+    samples=unary(-1.0, 1.0),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=16,
+)
+def tan(x: TensorType) -> TensorType:
+    """The tangent of x in radians."""
+    return x
+
+
+# -- rounding ----------------------------------------------------------------------------
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.floor,
+    vjp=lambda g, y, x: (None,),
+    dtypes=FLOAT,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+)
+def floor(x: TensorType) -> TensorType:
+    """The largest whole number that is not above x."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.ceil,
+    vjp=lambda g, y, x: (None,),
+    dtypes=FLOAT,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+)
+def ceil(x: TensorType) -> TensorType:
+    """The smallest whole number that is not below x."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.round,
+    vjp=lambda g, y, x: (None,),
+    dtypes=FLOAT,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+)
+def round_nearest_even(x: TensorType) -> TensorType:
+    """The nearest whole number; halves go to the even one."""
+    return x
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.isfinite,
+    vjp="its result is not a float",
+    dtypes=FLOAT,
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+)
+def is_finite(x: TensorType) -> TensorType:
+    """Whether x is neither infinite nor nan."""
+    return TensorType(x.shape, next(iter(BOOLEAN)))
+
+
+# -- comparison and selection ------------------------------------------------------------
+
+_COMPARISONS = {
+    "EQ": np.equal,
+    "NE": np.not_equal,
+    "LT": np.less,
+    "LE": np.less_equal,
+    "GT": np.greater,
+    "GE": np.greater_equal,
+}
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda a, b, direction: _COMPARISONS[direction](a, b),
+    vjp="its result is not a float",
+    dtypes=COMPUTED,
+    samples=tuple(
+        Sample(("f32[3,4]", "f32[3,4]"), {"direction": d}) for d in _COMPARISONS
+    ),
+    errors=(
+        IllTyped(("f32[3]", "f32[4]"), "the same shape", {"direction": "EQ"}),
+        IllTyped(("f32[3]", "f32[3]"), "direction must be one of", {"direction": "X"}),
+        IllTyped(("f32[3]", "f32[3]"), "attribute 'direction' is missing"),
+    ),
+)
+def compare(a: TensorType, b: TensorType, *, direction: str) -> TensorType:
+    """Whether a and b are in the order `direction` says: EQ, NE, LT, LE, GT or GE."""
+    if direction not in _COMPARISONS:
+        raise GraphError(
+            f"compare: direction must be one of {', '.join(_COMPARISONS)}",
+            received=repr(direction)[:80],
+        )
+    return same_type("compare", a, b).with_dtype(next(iter(BOOLEAN)))
+
+
+def _select_vjp(g: Any, y: Any, predicate: Any, a: Any, b: Any) -> Any:
+    return None, select(predicate, g, 0.0), select(predicate, 0.0, g)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda predicate, a, b: np.where(predicate, a, b),
+    vjp=_select_vjp,
+    dtypes=(BOOLEAN, ANY),
+    samples=(
+        Sample(("bool[3,4]", "f32[3,4]", "f32[3,4]")),
+        Sample(("bool[]", "f32[3,4]", "f32[3,4]")),
+        Sample(("bool[3,4]", "f32[]", "f32[3,4]")),
+        Sample(("bool[5]", "i32[]", "i32[]")),
+    ),
+    errors=(
+        IllTyped(("f32[3]", "f32[3]", "f32[3]"), "predicate must be bool"),
+        IllTyped(("bool[3]", "f32[3]", "f32[4]"), "must have the same shape"),
+        IllTyped(("bool[3]", "f32[3]", "i32[3]"), "must have the same dtype"),
+    ),
+)
+def select(predicate: TensorType, a: TensorType, b: TensorType) -> TensorType:
+    """a where the predicate holds, else b."""
+    chosen = same_type("select", a, b)
+    return chosen.with_shape(same_shape("select", predicate, chosen))
+
+
+def _clamp_vjp(g: Any, y: Any, low: Any, x: Any, high: Any) -> Any:
+    below = compare(x, low, direction="LT")
+    above = compare(x, high, direction="GT")
+    return (
+        select(below, g, 0.0),
+        select(or_(below, above), 0.0, g),
+        select(above, g, 0.0),
+    )
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda low, x, high: np.minimum(np.maximum(x, low), high),
+    vjp=_clamp_vjp,
+    dtypes=NUMBER,
+    samples=(
+        Sample((-0.5, "f32[3,4]", 0.75)),
+        Sample((Arg("f32[4]", -2, -1), "f32[4]", Arg("f32[4]", 1, 2))),
+    ),
+    errors=(
+        IllTyped(("f32[2]", "f32[3]", "f32[3]"), "must have the same shape"),
+        IllTyped(("f32[]", "i32[3]", "f32[]"), "must have the same dtype"),
+    ),
+)
+def clamp(low: TensorType, x: TensorType, high: TensorType) -> TensorType:
+    """x limited to low..high."""
+    return same_type("clamp", low, x, high)
+
+
+# -- logic and bits ------------------------------------------------------------------------
+
+_NOT_FLOAT = "its result is not a float"
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.bitwise_and,
+    vjp=_NOT_FLOAT,
+    dtypes=BITS,
+    traits=[Trait.COMMUTATIVE],
+    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
+    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
+)
+def and_(a: TensorType, b: TensorType) -> TensorType:
+    """Bitwise and; logical for bool."""
+    return same_type("and", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.bitwise_or,
+    vjp=_NOT_FLOAT,
+    dtypes=BITS,
+    traits=[Trait.COMMUTATIVE],
+    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
+    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
+)
+def or_(a: TensorType, b: TensorType) -> TensorType:
+    """Bitwise or; logical for bool."""
+    return same_type("or", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.bitwise_xor,
+    vjp=_NOT_FLOAT,
+    dtypes=BITS,
+    traits=[Trait.COMMUTATIVE],
+    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
+    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
+)
+def xor(a: TensorType, b: TensorType) -> TensorType:
+    """Bitwise exclusive or; logical for bool."""
+    return same_type("xor", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    np.invert,
+    vjp=_NOT_FLOAT,
+    dtypes=BITS,
+    samples=(*unary(dtype="bool"), *unary(-99, 99, "i32")),
+    errors=(IllTyped(("f32[3]",), "must be an integer or bool"),),
+)
+def not_(x: TensorType) -> TensorType:
+    """Bitwise complement; logical for bool."""
+    return x
+
+
+def _shift(kind: str) -> Any:
+    def reference(a: Any, b: Any) -> Any:
+        # A shift by the width or more gives 0 (or the sign), as in StableHLO.
+        bits = a.dtype.itemsize * 8
+        unsigned = np.dtype(f"u{a.dtype.itemsize}")
+        amount = b.astype(unsigned)
+        large = amount >= bits
+        amount = np.where(large, 0, amount).astype(unsigned)
+        if kind == "left":
+            shifted = np.left_shift(a.astype(unsigned), amount)
+            return np.where(large, 0, shifted).astype(a.dtype)
+        if kind == "logical":
+            shifted = np.right_shift(a.astype(unsigned), amount)
+            return np.where(large, 0, shifted).astype(a.dtype)
+        signed = np.dtype(f"i{a.dtype.itemsize}")  # the top bit of unsigned ones too
+        limited = np.where(large, bits - 1, amount).astype(signed)
+        return np.right_shift(a.astype(signed), limited).astype(a.dtype)
+
+    return reference
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _shift("left"),
+    vjp=_NOT_FLOAT,
+    dtypes=INTEGER,
+    samples=binary(0, 31, "i32"),
+    errors=INTEGER_BINARY_ERRORS,
+)
+def shift_left(a: TensorType, b: TensorType) -> TensorType:
+    """a shifted left by b bits; 0 where b is the width or more."""
+    return same_type("shift_left", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _shift("logical"),
+    vjp=_NOT_FLOAT,
+    dtypes=INTEGER,
+    samples=binary(0, 31, "i32"),
+    errors=INTEGER_BINARY_ERRORS,
+)
+def shift_right_logical(a: TensorType, b: TensorType) -> TensorType:
+    """a shifted right by b bits, zeros moving in."""
+    return same_type("shift_right_logical", a, b)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _shift("arithmetic"),
+    vjp=_NOT_FLOAT,
+    dtypes=INTEGER,
+    samples=binary(0, 31, "i32"),
+    errors=INTEGER_BINARY_ERRORS,
+)
+def shift_right_arithmetic(a: TensorType, b: TensorType) -> TensorType:
+    """a shifted right by b bits, copies of the sign moving in."""
+    return same_type("shift_right_arithmetic", a, b)
+
+
+# -- conversion --------------------------------------------------------------------------
+
+
+def _convert_reference(x: Any, dtype: DType) -> Any:
+    if dtype.is_integer and x.dtype.kind == "f":
+        # Saturates, and nan gives 0, as XLA does.
+        info = np.iinfo(dtype.numpy) if dtype.bits >= 8 else None
+        low, high = (info.min, info.max) if info else (-8, 7)
+        finite = np.nan_to_num(x.astype(np.float64), nan=0.0)
+        whole = np.trunc(finite)
+        clipped = np.clip(whole, float(low), float(high))
+        inside = (whole > float(low)) & (whole < float(high))
+        exact = np.where(inside, clipped, 0).astype(dtype.numpy)
+        limit = np.where(whole >= float(high), high, low).astype(dtype.numpy)
+        return np.where(inside, exact, limit)
+    if dtype.kind == "bool":
+        return x != 0
+    if dtype.is_float and x.dtype == np.float64:
+        # Rounded where the result is stored: not at all when all floats are float64.
+        return x
+    return x.astype(dtype.numpy)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _convert_reference,
+    vjp=lambda g, y, x, dtype: (
+        convert(g, dtype=x.type.dtype) if x.type.dtype.is_float else None,
+    ),
+    samples=(
+        Sample(("f32[3,4]",), {"dtype": "bf16"}),
+        Sample(("f32[3,4]",), {"dtype": "i32"}),
+        Sample((Arg("i32[5]", -99, 99),), {"dtype": "f32"}),
+        Sample(("bool[5]",), {"dtype": "f32"}),
+        Sample(("f32[5]",), {"dtype": "bool"}),
+    ),
+    errors=(
+        IllTyped(("f32[3]",), "kind DType", {"dtype": "f33"}),
+        IllTyped(("f32[3]",), "attribute 'dtype' is missing"),
+    ),
+    numerics="float to integer truncates and saturates, nan gives 0; to bool is != 0",
+)
+def convert(x: TensorType, *, dtype: DType) -> TensorType:
+    """x in another dtype."""
+    return x.with_dtype(dtype)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda x, dtype: x.view(dtype.numpy),
+    vjp="the bits of a float are no smooth function of it",
+    dtypes=NUMBER,
+    samples=(
+        Sample(("f32[3,4]",), {"dtype": "i32"}),
+        Sample((Arg("u32[5]", 0, 1e9),), {"dtype": "f32"}),
+    ),
+    errors=(IllTyped(("f32[3]",), "of the same width", {"dtype": "f64"}),),
+)
+def bitcast_convert(x: TensorType, *, dtype: DType) -> TensorType:
+    """The bits of x read as another dtype of the same width."""
+    require(
+        dtype.bits == x.dtype.bits,
+        f"bitcast_convert: {dtype} is not of the same width",
+        x,
+    )
+    return x.with_dtype(dtype)

@@ -1,0 +1,167 @@
+"""Values and literals: what nodes read."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from graphc.ir.dims import Dim
+from graphc.ir.errors import GraphError
+from graphc.ir.types import BOOL, F32, DType, TensorType
+
+if TYPE_CHECKING:
+    from graphc.ir.graph import Graph, Node
+
+Attributes: TypeAlias = dict[str, Any]
+"""JSON values by name. Treat as immutable: put a new dict instead of changing one."""
+
+Operand: TypeAlias = "Value | Literal"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.]")
+
+
+def is_name(text: object) -> bool:
+    """Whether `text` can name a value, graph or constant: ASCII letters, digits, _ .
+
+    A name does not start with a digit or a dot.
+    """
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+def sanitize_name(text: str) -> str:
+    """The name nearest to `text`, which may hold any character."""
+    name = _NOT_IN_NAMES.sub("_", text)
+    return name if is_name(name) else f"_{name}"
+
+
+class Literal:
+    """A rank-0 constant operand, printed inline: ``0.5``, ``3:i32``, ``true``.
+
+    The value is rounded to the dtype when the literal is made.
+    """
+
+    __slots__ = ("type", "value")
+
+    def __init__(self, value: float | bool | np.generic, dtype: DType = F32) -> None:
+        self.type = TensorType((), dtype)
+        if dtype is BOOL:
+            self.value: float | int | bool = bool(value)
+        elif dtype.is_float:
+            with np.errstate(over="ignore", invalid="ignore"):
+                number = float(np.asarray(float(value)).astype(dtype.numpy))
+            self.value = math.nan if math.isnan(number) else number  # one NaN only
+        else:
+            limits = _integer_limits(dtype)
+            self.value = int(value)
+            if not limits[0] <= self.value <= limits[1]:
+                raise GraphError(
+                    f"{self.value} is out of range for {dtype}",
+                    received=f"a literal outside {limits[0]}..{limits[1]}",
+                )
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self.type.dtype
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The value as a rank-0 array of the literal's dtype."""
+        return np.asarray(self.value).astype(self.dtype.numpy)
+
+    def _key(self) -> tuple[Any, ...]:
+        value = self.value
+        if isinstance(value, float):
+            nan = math.isnan(value)
+            return self.dtype.name, "nan" if nan else value, math.copysign(1, value)
+        return self.dtype.name, value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Literal({self.value!r}, {self.dtype})"
+
+
+def _integer_limits(dtype: DType) -> tuple[int, int]:
+    if dtype.kind == "uint":
+        return 0, 2**dtype.bits - 1
+    return -(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1
+
+
+class Value:
+    """A typed SSA value: a graph parameter or a result of a node.
+
+    Attributes:
+        type: Its tensor type.
+        name: The name it prints with, or None to be numbered when printed. Setting
+            what is not a name is a `GraphError`; see `sanitize_name`.
+        node: The node that defines it, or None for a parameter.
+        index: Its position among the node's results or the graph's parameters.
+        graph: The graph it belongs to, or None once removed.
+        uses: Where it is read, as ``(node, operand position)``, in insertion order.
+        attributes: A parameter's attributes, such as ``{"role": "state"}``.
+    """
+
+    __slots__ = ("_name", "attributes", "graph", "index", "node", "type", "uses")
+
+    def __init__(
+        self,
+        type: TensorType,
+        graph: Graph | None,
+        node: Node | None,
+        index: int,
+        name: str | None = None,
+        attributes: Attributes | None = None,
+    ) -> None:
+        self.type = type
+        self.graph = graph
+        self.node = node
+        self.index = index
+        self.name = name
+        self.attributes: Attributes = attributes or {}
+        self.uses: dict[tuple[Node, int], None] = {}
+
+    @property
+    def name(self) -> str | None:
+        """The name it prints with, or None to be numbered when printed."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if name is not None and not is_name(name):
+            raise GraphError(
+                "a value's name must be an identifier, dots allowed",
+                received=repr(name)[:100],
+                hint="graphc.ir.values.sanitize_name makes one of any text",
+            )
+        self._name = name
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        """The shape of the value's type."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The element type of the value's type."""
+        return self.type.dtype
+
+    @property
+    def users(self) -> list[Node]:
+        """The nodes that read the value, each once, in insertion order of the uses."""
+        return list(dict.fromkeys(node for node, _ in self.uses))
+
+    def replace_uses(self, new: Operand) -> None:
+        """Makes everything that reads this value read `new` instead."""
+        for node, position in list(self.uses):
+            node.set_operand(position, new)
+
+    def __repr__(self) -> str:
+        return f"<Value %{self.name or self.index} : {self.type}>"

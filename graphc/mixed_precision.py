@@ -1,0 +1,18 @@
+"""Mixed precision: the global dtype policy."""
+
+from graphc.frontend.dtype_policies import DTypePolicy
+from graphc.frontend.dtype_policies import dtype_policy as global_policy
+from graphc.frontend.dtype_policies import set_dtype_policy as set_global_policy
+
+Policy = DTypePolicy
+dtype_policy = global_policy
+set_dtype_policy = set_global_policy
+
+__all__ = [
+    "DTypePolicy",
+    "Policy",
+    "dtype_policy",
+    "global_policy",
+    "set_dtype_policy",
+    "set_global_policy",
+]

@@ -1,0 +1,5 @@
+"""Optimizers."""
+
+from graphc.frontend.optimizers import *
+from graphc.frontend.optimizers import __all__ as __all__
+from graphc.optimizers import schedules as schedules

@@ -1,0 +1,107 @@
+"""Rewriting graphs: passes, rules, pipelines and the manager that runs them."""
+
+from __future__ import annotations
+
+import os
+
+from graphc.ir.graph import Graph
+from graphc.passes import autodiff, cse, dce, decompose, fusion, inline
+from graphc.passes.canonicalize import Canonicalize
+from graphc.passes.constant_folding import ConstantFolding
+from graphc.passes.graph_pass import PASSES, GraphPass, ModulePass, Pass, register
+from graphc.passes.ledger import Ledger, Refusal, Rewrite
+from graphc.passes.pass_manager import PassManager, PassRun, Report
+from graphc.passes.pipeline_parser import Pipeline, parse_pipeline
+from graphc.passes.pipelines import PIPELINES
+from graphc.passes.rewrite import Rewriter
+from graphc.passes.rule import Rule, RuleSet
+
+__all__ = [
+    "PASSES",
+    "PIPELINES",
+    "Canonicalize",
+    "ConstantFolding",
+    "GraphPass",
+    "Ledger",
+    "ModulePass",
+    "Pass",
+    "PassManager",
+    "PassRun",
+    "Pipeline",
+    "Refusal",
+    "Report",
+    "Rewrite",
+    "Rewriter",
+    "Rule",
+    "RuleSet",
+    "autodiff",
+    "cse",
+    "dce",
+    "decompose",
+    "fusion",
+    "inline",
+    "parse_pipeline",
+    "register",
+    "run",
+    "run_with_report",
+]
+
+
+def run(
+    graph: Graph,
+    pipeline: Pipeline | str = "default",
+    *,
+    verify: bool | None = None,
+    dump_dir: str | os.PathLike[str] | None = None,
+    stop_after: str | int | None = None,
+    bisect: int | None = None,
+) -> Graph:
+    """A copy of `graph`, with everything it calls, after the passes of `pipeline`.
+
+    Args:
+        graph: The graph; it stays as it is.
+        pipeline: The name of a pipeline or its text, such as
+            ``"autodiff,(canonicalize,cse)*,dce"``.
+        verify: Whether to verify before the first and after each pass;
+            ``GRAPHC_VERIFY=1`` unless given.
+        dump_dir: A directory for numbered texts of the graph after each pass.
+        stop_after: A pass after whose first run to stop, or a number of runs.
+        bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
+            unless given.
+
+    Returns:
+        The rewritten copy, alone in its module with what it calls and reads.
+
+    Raises:
+        GraphError: If `graph` does not verify to begin with.
+        PassError: If the pipeline's text is none, or a pass fails; names the pass.
+    """
+    return run_with_report(
+        graph,
+        pipeline,
+        verify=verify,
+        dump_dir=dump_dir,
+        stop_after=stop_after,
+        bisect=bisect,
+    )[0]
+
+
+def run_with_report(
+    graph: Graph,
+    pipeline: Pipeline | str = "default",
+    *,
+    verify: bool | None = None,
+    dump_dir: str | os.PathLike[str] | None = None,
+    stop_after: str | int | None = None,
+    bisect: int | None = None,
+) -> tuple[Graph, Report]:
+    """As `run`, with a report of the passes' times, node counts and rewrites."""
+    manager = PassManager(
+        pipeline,
+        verify=verify,
+        dump_dir=dump_dir,
+        stop_after=stop_after,
+        bisect=bisect,
+    )
+    result = graph.copy()
+    return result, manager.run(result)

@@ -1,0 +1,182 @@
+"""Constant folding: evaluates nodes whose operands are known at compile time."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from graphc.ir.evaluate import Evaluator
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import Kind
+from graphc.ir.ops.shape import constant
+from graphc.ir.types import TensorType
+from graphc.ir.values import Literal, Operand, Value
+from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.rewrite import Proposal, Rewriter, full, owner
+
+Array = np.ndarray[Any, Any]
+
+BOUNDED = (Kind.ELEMENTWISE, Kind.BROADCAST, Kind.INJECTIVE, Kind.REDUCTION)
+"""Kinds whose work is bounded by the sizes of operands and results."""
+
+
+@register
+@final
+@dataclass(frozen=True)
+class ConstantFolding(GraphPass):
+    """Replaces nodes whose operands are literals or constants by their results.
+
+    A result of rank 0 becomes a literal, one whose elements are all equal a broadcast
+    literal, any other a constant of the module, if it is small or no larger than the
+    constants it comes from. Sequences and broadcast literals count as known but stay
+    as they are, so nothing large ever comes out of something small.
+
+    Attributes:
+        max_elements: How many elements operands and results of an evaluated node may
+            have together.
+        small: How many elements a constant that comes from no other may have.
+    """
+
+    max_elements: int = 65536
+    small: int = 64
+    name: ClassVar[str] = "constant_folding"
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        folder = _Folder(self, rewriter)
+        made = rewriter.ledger.count
+        for node in graph.nodes:
+            rewriter.ledger.visits += 1
+            folder.visit(node)
+        return rewriter.ledger.count > made
+
+
+class _Folder:
+    """One run of the pass over one graph."""
+
+    def __init__(self, options: ConstantFolding, rewriter: Rewriter) -> None:
+        self.options = options
+        self.rewriter = rewriter
+        self.evaluator = Evaluator({})
+        self.known: dict[Value, Array] = {}
+        self.stored: dict[Value, int] = {}  # the elements of the constants behind
+        self.made: dict[Hashable, Array] = {}
+
+    def visit(self, node: Node) -> None:
+        """Folds `node`, or notes its results if they are known but stay symbolic."""
+        if node.op is constant:
+            self._read_constant(node)
+            return
+        operands = [self._array(operand) for operand in node.operands]
+        arrays = [array for array in operands if array is not None]
+        if len(arrays) < len(operands) or not self._affordable(node, arrays):
+            return
+        with np.errstate(all="ignore"):
+            results = self.evaluator.apply(node, arrays)
+        stored = sum(
+            self.stored.get(o, 0) for o in node.operands if isinstance(o, Value)
+        )
+        if _is_symbolic(node):
+            self.known.update(zip(node.results, results, strict=True))
+        elif all(self._fits(array, stored) for array in results):
+            self.rewriter.rewrite(node, partial(self._fold, node, results))
+
+    def _read_constant(self, node: Node) -> None:
+        value, module = node.result, owner(node).module
+        array = module.constants[node.attributes["name"]]
+        if array.size > self.options.max_elements:
+            return
+        if _is_uniform(array):
+            self.rewriter.rewrite(node, partial(self._fold, node, [array]))
+        else:
+            self.known[value] = array
+            self.stored[value] = array.size
+
+    def _array(self, operand: Operand) -> Array | None:
+        if isinstance(operand, Literal):
+            return operand.numpy()
+        known = self.known.get(operand)
+        if known is not None or _size(operand.type) > self.options.max_elements:
+            return known
+        # It may be a broadcast literal that this run has made.
+        literal = uniform_literal(operand)
+        if literal is None:
+            return None
+        return np.broadcast_to(literal.numpy(), operand.type.static_shape)
+
+    def _affordable(self, node: Node, arrays: list[Array]) -> bool:
+        op = node.op
+        if op.kind not in BOUNDED or op.graph_names(node):
+            return False
+        elements = sum(array.size for array in arrays)
+        elements += sum(_size(result.type) for result in node.results)
+        if op.kind is Kind.REDUCTION:
+            # Windows and padding may make much of little.
+            elements += prod(1 + abs(n) for n in _integers(node.attributes))
+        return elements <= self.options.max_elements
+
+    def _fits(self, array: Array, stored: int) -> bool:
+        return array.size <= max(self.options.small, stored) or _is_uniform(array)
+
+    def _fold(self, node: Node, results: list[Array]) -> Proposal:
+        return "fold", [
+            self._operand(array, result.type)
+            for array, result in zip(results, node.results, strict=True)
+        ]
+
+    def _operand(self, array: Array, type: TensorType) -> Operand:
+        """The literal, broadcast literal or constant that stands for `array`."""
+        if _is_uniform(array):
+            element = array.reshape(-1)[0] if array.size else 0
+            return full(Literal(element, type.dtype), type)
+        array = np.ascontiguousarray(array)
+        key = type, array.tobytes()
+        array = self.made.setdefault(key, array)
+        found = self.rewriter.constant(array, "folded")
+        self.known[found] = array
+        self.stored[found] = array.size
+        return found
+
+
+def uniform_literal(operand: Operand) -> Literal | None:
+    """The literal that every element of `operand` is, if it is known to be one."""
+    if isinstance(operand, Literal):
+        return operand
+    node = operand.node
+    if node is None or node.op.kind is not Kind.BROADCAST or len(node.operands) != 1:
+        return None
+    source = node.operands[0]
+    return source if isinstance(source, Literal) else None
+
+
+def _is_symbolic(node: Node) -> bool:
+    """Whether `node` is the best way to write its results: no stored elements."""
+    return node.op.kind is Kind.BROADCAST and all(
+        isinstance(operand, Literal) for operand in node.operands
+    )
+
+
+def _is_uniform(array: Array) -> bool:
+    """Whether all elements have the same bits."""
+    if array.size < 2 or not any(array.strides):
+        return True
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    rows = data.reshape(array.size, -1)
+    return bool((rows == rows[0]).all())
+
+
+def _size(type: TensorType) -> float:
+    return prod(type.static_shape) if not type.symbols else float("inf")
+
+
+def _integers(value: object) -> list[int]:
+    """The integers in a JSON value."""
+    if isinstance(value, dict):
+        return [n for inner in value.values() for n in _integers(inner)]
+    if isinstance(value, list):
+        return [n for inner in value for n in _integers(inner)]
+    return [value] if isinstance(value, int) else []

@@ -1,0 +1,51 @@
+"""Common subexpression elimination: merges nodes that compute the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import Trait
+from graphc.passes.effects import Effects
+from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.rewrite import Rewriter
+
+
+@register
+@final
+@dataclass(frozen=True)
+class CommonSubexpressionElimination(GraphPass):
+    """Merges nodes with equal ops, operands, attributes and types.
+
+    Literals are equal if their bits are; the first two operands of a commutative op
+    may be swapped; nodes with effects stay.
+    """
+
+    name: ClassVar[str] = "cse"
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        effects = Effects()
+        first: dict[Hashable, Node] = {}
+        changed = False
+        for node in graph.nodes:
+            rewriter.ledger.visits += 1
+            if effects.of(node):
+                continue
+            known = first.setdefault(_key(node), node)
+            if known is not node:
+                changed |= rewriter.replace(node, known.results, "merge")
+        return changed
+
+
+def _key(node: Node) -> Hashable:
+    """What two nodes that compute the same have in common."""
+    # Values are equal if they are the same, literals if their bits are.
+    operands = list(node.operands)
+    if Trait.COMMUTATIVE in node.op.traits:
+        operands[:2] = sorted(operands[:2], key=hash)
+    attributes = json.dumps(node.attributes, sort_keys=True) if node.attributes else ""
+    types = tuple([result.type for result in node.results])
+    return node.op, tuple(operands), attributes, types

@@ -1,0 +1,57 @@
+"""Decomposition: lowers composites to primitives, but for those that a backend keeps."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from graphc.ir.errors import PassError
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import OPS
+from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.rewrite import Rewriter
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Decompose(GraphPass):
+    """Replaces composites by their bodies until primitives are left.
+
+    Composites that name graphs, such as calls, belong to other passes and stay.
+
+    Attributes:
+        keep: Names of composites that stay, because a backend has its own code.
+    """
+
+    keep: tuple[str, ...] = ()
+    name: ClassVar[str] = "decompose"
+    required: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        composites = [name for name, op in OPS.items() if op.is_composite]
+        for name in self.keep:
+            if name not in composites:
+                near = difflib.get_close_matches(name, composites, 1)
+                raise PassError(
+                    f"decompose: keep names no composite: {name!r}",
+                    hint=f"did you mean {near[0]!r}?" if near else None,
+                )
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        found: list[Node] = []
+        made = rewriter.ledger.count
+        rewriter.listener = found.append
+        found += graph.reversed_nodes()
+        while found:
+            node = found.pop()
+            rewriter.ledger.visits += 1
+            if node.graph is graph and self._lowers(node):
+                rewriter.expand(node, node.op.name, f"decomposed from {node.op.name}")
+        rewriter.listener = None
+        return rewriter.ledger.count > made
+
+    def _lowers(self, node: Node) -> bool:
+        op = node.op
+        return op.is_composite and op.name not in self.keep and not op.graph_names(node)

@@ -1,0 +1,1 @@
+"""The identities that canonicalization applies, by family."""

@@ -1,0 +1,84 @@
+"""Inlining: puts the nodes of a called graph in the place of the call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from graphc.ir.graph import Graph, Node
+from graphc.ir.ops.control import call
+from graphc.passes.graph_pass import ModulePass, register
+from graphc.passes.rewrite import Rewriter, owner
+
+FUSED = "fused"
+"""The attribute of graphs that stand for one kernel: calls of them stay calls."""
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Inline(ModulePass):
+    """Inlines calls of graphs that are small or called once.
+
+    Attributes:
+        max_nodes: The size up to which a graph is inlined wherever it is called.
+    """
+
+    max_nodes: int = 16
+    name: ClassVar[str] = "inline"
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        made = rewriter.ledger.count
+        counts = _call_counts(graph)
+        # Callees first, so that sizes are those after inlining.
+        for caller in callees_first(graph):
+            calls = [node for node in caller.nodes if node.op is call]
+            for node in calls:
+                rewriter.ledger.visits += 1
+                self._visit(node, counts, rewriter)
+        return rewriter.ledger.count > made
+
+    def _visit(self, node: Node, counts: Counter[str], rewriter: Rewriter) -> None:
+        callee = owner(node).module.graphs[node.attributes["graph"]]
+        uses = counts[callee.name]
+        if callee.attributes.get(FUSED):
+            reason = "the graph is a kernel"
+        elif uses > 1 and len(callee) > self.max_nodes:
+            reason = (
+                f"@{callee.name} has {len(callee)} nodes, more than {self.max_nodes},"
+                f" and {uses} uses"
+            )
+        else:
+            if rewriter.expand(node, "inline") and uses > 1:
+                counts += _calls(callee)
+            return
+        rewriter.refuse(node, "inline", reason)
+
+
+def callees_first(graph: Graph) -> list[Graph]:
+    """`graph` and all graphs it calls, each after the graphs that it calls."""
+    order: dict[str, Graph] = {}
+    stack = [(graph, iter(graph.callees()))]
+    while stack:
+        current, remaining = stack[-1]
+        callee = next(remaining, None)
+        if callee is None:
+            order[current.name] = current
+            stack.pop()
+        elif callee.name not in order:
+            stack.append((callee, iter(callee.callees())))
+    return list(order.values())
+
+
+def _call_counts(graph: Graph) -> Counter[str]:
+    """How often each reachable graph is named."""
+    counts: Counter[str] = Counter()
+    for caller in graph.reachable():
+        counts += _calls(caller)
+    return counts
+
+
+def _calls(graph: Graph) -> Counter[str]:
+    """How often `graph` names each graph that it calls."""
+    return Counter(name for node in graph.nodes for name in node.op.graph_names(node))

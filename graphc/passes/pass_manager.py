@@ -1,0 +1,308 @@
+"""The pass manager: runs pipelines, verifies, times, dumps and stops where asked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from graphc.ir.errors import GraphcError, GraphError, PassError
+from graphc.ir.graph import Graph
+from graphc.passes.graph_pass import GraphPass, Pass
+from graphc.passes.ledger import Ledger
+from graphc.passes.pipeline_parser import Fixpoint, Pipeline, parse_pipeline
+from graphc.passes.rewrite import Rewriter
+
+MAX_REPEATS = 16
+"""How often a group of a pipeline is repeated at most."""
+
+MAX_NOTE = 20_000
+"""How many characters of a graph an error carries."""
+
+
+@dataclass(frozen=True)
+class PassRun:
+    """One run of a pass over a module.
+
+    Attributes:
+        name: The pass as the pipeline spells it.
+        seconds: How long it took, without verification and dumps.
+        nodes_before: The nodes of all reachable graphs before it.
+        nodes_after: The same after it.
+        rewrites: How many rewrites it made.
+        refusals: How many rewrites it considered and refused.
+    """
+
+    name: str
+    seconds: float
+    nodes_before: int
+    nodes_after: int
+    rewrites: int
+    refusals: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}, {self.seconds * 1e3:.1f} ms,"
+            f" {self.nodes_before} -> {self.nodes_after} nodes"
+        )
+
+
+@dataclass
+class Report:
+    """What a pipeline did to a graph.
+
+    Attributes:
+        pipeline: The pipeline's text, named pipelines spelled out.
+        nodes_before: The nodes of all reachable graphs before the first pass.
+        nodes_after: The same after the last.
+        runs: The runs of the passes in order.
+        ledger: Every rewrite and refusal.
+        unfinished: The groups that still changed the graph when their repeats ended.
+        stopped: Whether the pipeline was stopped early.
+    """
+
+    pipeline: str
+    nodes_before: int
+    nodes_after: int
+    ledger: Ledger
+    runs: list[PassRun] = field(default_factory=list[PassRun])
+    unfinished: list[str] = field(default_factory=list[str])
+    stopped: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long the passes took."""
+        return sum(run.seconds for run in self.runs)
+
+    def by_rule(self) -> Counter[str]:
+        """The number of rewrites by ``pass/rule``."""
+        return self.ledger.by_rule()
+
+    def table(self) -> str:
+        """The runs and the most frequent rules as text in columns."""
+        width = max([len(run.name) for run in self.runs] + [8])
+        lines = [f"{'pass':<{width}}  {'ms':>8}  {'nodes':>15}  rewrites"]
+        for run in self.runs:
+            nodes = f"{run.nodes_before} -> {run.nodes_after}"
+            ms = f"{run.seconds * 1e3:.1f}"
+            lines.append(f"{run.name:<{width}}  {ms:>8}  {nodes:>15}  {run.rewrites}")
+        lines += [
+            f"{count:>8}  {rule}" for rule, count in self.by_rule().most_common(20)
+        ]
+        return "\n".join(lines)
+
+
+class PassManager:
+    """Runs a pipeline over a graph and everything it calls.
+
+    Args:
+        pipeline: The pipeline or its text.
+        verify: Whether to verify before the first and after each pass;
+            ``GRAPHC_VERIFY=1`` unless given.
+        dump_dir: A directory for numbered texts of the graph, such as ``03-cse.gir``.
+        stop_after: A pass after whose first run to stop, or a number of runs.
+        bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
+            unless given.
+
+    Raises:
+        PassError: If the pipeline's text is none, or `stop_after` names no pass of it.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline | str,
+        *,
+        verify: bool | None = None,
+        dump_dir: str | os.PathLike[str] | None = None,
+        stop_after: str | int | None = None,
+        bisect: int | None = None,
+    ) -> None:
+        if isinstance(pipeline, str):
+            pipeline = parse_pipeline(pipeline)
+        self.pipeline = pipeline
+        self.verify = _flag("GRAPHC_VERIFY") if verify is None else verify
+        self.dump_dir = Path(dump_dir) if dump_dir is not None else None
+        self.stop_after = stop_after
+        self.bisect = _number("GRAPHC_OPT_BISECT") if bisect is None else bisect
+        names = [each.name for each in self.pipeline.passes()]
+        if isinstance(stop_after, str) and stop_after not in names:
+            near = difflib.get_close_matches(stop_after, names, 1)
+            raise PassError(
+                f"stop_after: no pass {stop_after[:40]!r} in {self.pipeline}",
+                hint=f"did you mean {near[0]!r}?" if near else None,
+            )
+
+    def run(self, graph: Graph) -> Report:
+        """Runs the pipeline on `graph` itself; returns what it did.
+
+        Graphs that nothing reaches any more leave the module.
+
+        Raises:
+            GraphError: If the graph does not verify to begin with.
+            PassError: If a pass fails or breaks the graph; names the pass.
+        """
+        return _Run(self, graph).run()
+
+
+class _Run:
+    """One run of a pass manager."""
+
+    def __init__(self, manager: PassManager, graph: Graph) -> None:
+        self.manager = manager
+        self.graph = graph
+        self.nodes = sum(len(reached) for reached in graph.reachable())
+        self.report = Report(
+            str(manager.pipeline), self.nodes, self.nodes, Ledger(manager.bisect)
+        )
+
+    def run(self) -> Report:
+        if self.manager.verify:
+            self.graph.verify()
+        self._dump("input", f"// input, {self.nodes} nodes")
+        self._run_stages(self.manager.pipeline)
+        _sweep_constants(self.graph)
+        self.report.nodes_after = self.nodes
+        return self.report
+
+    def _run_stages(self, pipeline: Pipeline) -> bool:
+        """Runs the stages up to where the pipeline stops; whether any changed."""
+        changed = False
+        for stage in pipeline.stages:
+            if self.report.stopped:
+                break
+            if isinstance(stage, Fixpoint):
+                changed |= self._repeat(stage)
+            else:
+                changed |= self._run_pass(stage)
+        return changed
+
+    def _repeat(self, group: Fixpoint) -> bool:
+        changed = False
+        for _ in range(MAX_REPEATS):
+            if not self._run_stages(group.body):
+                return changed
+            changed = True
+            if self.report.stopped:
+                return True
+        self.report.unfinished.append(str(group))
+        return changed
+
+    def _run_pass(self, each: Pass) -> bool:
+        ledger = self.report.ledger
+        rewrites, refusals = ledger.count, len(ledger.refusals)
+        before = self.nodes
+        start = time.perf_counter()
+        try:
+            changed = self._apply(each)
+        except Exception as error:
+            raise self._failure(each, "failed", error) from error
+        seconds = time.perf_counter() - start
+        made = ledger.count - rewrites
+        run = PassRun(
+            *(str(each), seconds, before, self.nodes, made),
+            len(ledger.refusals) - refusals,
+        )
+        self.report.runs.append(run)
+        self._dump(each.name, f"// after {run}")
+        if self.manager.verify:
+            self._check(each, changed, made)
+        stop = self.manager.stop_after
+        self.report.stopped = stop in (each.name, len(self.report.runs))
+        return changed
+
+    def _apply(self, each: Pass) -> bool:
+        """Runs a pass and drops the graphs that it leaves without callers."""
+        rewriter = Rewriter(self.report.ledger, each.name, each.required)
+        if not isinstance(each, GraphPass):
+            changed = each.run(self.graph, rewriter)
+            self._keep(self.graph.reachable())
+            return changed
+        changed = False
+        # Callees are looked up after their caller was worked on, so that the pass
+        # does not see those that it has just made unreachable.
+        reached = {self.graph.name: self.graph}
+        queue = [self.graph]
+        for graph in queue:
+            changed |= each.run(graph, rewriter)
+            for callee in graph.callees():
+                if callee.name not in reached:
+                    reached[callee.name] = callee
+                    queue.append(callee)
+        self._keep(queue)
+        return changed
+
+    def _keep(self, graphs: list[Graph]) -> None:
+        """Leaves only `graphs` in the module, and counts their nodes."""
+        kept = {graph.name for graph in graphs}
+        for other in list(self.graph.module.graphs.values()):
+            if other.name not in kept:
+                self.graph.module.remove(other)
+        self.nodes = sum(len(graph) for graph in graphs)
+
+    def _check(self, each: Pass, changed: bool, rewrites: int) -> None:
+        try:
+            self.graph.verify()
+        except GraphError as error:
+            raise self._failure(each, "broke the graph", error) from error
+        if changed != (rewrites > 0):
+            says = "a change" if changed else "no change"
+            raise PassError(f"{each} reports {says} but made {rewrites} rewrites")
+
+    def _failure(self, each: Pass, what: str, cause: Exception) -> PassError:
+        text = f"{each} {what}: "
+        hint = "dump_dir keeps the graph before each pass"
+        if isinstance(cause, GraphcError):
+            text += cause.message
+            error = PassError(
+                text,
+                received=cause.received,
+                location=cause.location,
+                hint=cause.hint or hint,
+            )
+        else:
+            error = PassError(f"{text}{type(cause).__name__}: {cause}", hint=hint)
+        error.add_note(_limited(str(self.graph)))
+        return error
+
+    def _dump(self, name: str, header: str) -> None:
+        directory = self.manager.dump_dir
+        if directory is None:
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{len(self.report.runs):02d}-{name}.gir"
+        path.write_text(f"{header}\n{self.graph}", encoding="utf-8")
+
+
+def _sweep_constants(graph: Graph) -> None:
+    """Removes the constants that nothing reads from the module of `graph`."""
+    read = {
+        name
+        for reached in graph.reachable()
+        for node in reached.nodes
+        for name in node.op.constant_names(node)
+    }
+    constants = graph.module.constants
+    for name in constants.keys() - read:
+        del constants[name]
+
+
+def _limited(text: str) -> str:
+    if len(text) <= MAX_NOTE:
+        return text
+    return f"{text[:MAX_NOTE]}\n... {len(text) - MAX_NOTE} characters more"
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name, "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise PassError(f"{name} must be a number", received=repr(text)[:80])
+    return int(text)

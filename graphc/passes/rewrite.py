@@ -1,0 +1,401 @@
+"""The rewriter: the one door through which passes change graphs.
+
+It numbers every rewrite in the compile's ledger, says where new nodes come from, and
+refuses optional rewrites once the ledger's limit is reached, which is how a wrong
+rewrite is found by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.body import as_tuple, body_graph, call_body
+from graphc.ir.build import GraphBuilder, current_builder, entered, inline
+from graphc.ir.errors import GraphError, PassError
+from graphc.ir.graph import Graph, Node, clone_nodes, lookup
+from graphc.ir.location import Location
+from graphc.ir.opdef import OPS
+from graphc.ir.types import TensorType
+from graphc.ir.values import Attributes, Operand, Value
+from graphc.passes.ledger import Ledger, Refusal, Rewrite, snapshot, snapshots
+
+Proposal = tuple[str, Sequence[Operand]]
+"""A rule's name and what it puts for the results of a node."""
+
+
+class Rewriter:
+    """Changes graphs on behalf of one pass.
+
+    Methods that rewrite return whether they did: False says that the ledger's limit
+    is reached, or that a refusal with its reason is in the ledger.
+
+    Attributes:
+        ledger: Where rewrites and refusals are recorded.
+        pass_name: The pass that rewrites.
+        required: Whether the pass is needed for correctness: the limit on rewrites
+            does not apply.
+        listener: Called with each node that was added, whose operands changed, or
+            whose results lost a use.
+    """
+
+    def __init__(self, ledger: Ledger, pass_name: str, required: bool = False) -> None:
+        self.ledger = ledger
+        self.pass_name = pass_name
+        self.required = required
+        self.listener: Callable[[Node], None] | None = None
+
+    # -- replacing nodes -----------------------------------------------------------
+
+    def replace(self, node: Node, operands: Sequence[Operand], rule: str) -> bool:
+        """Puts `operands` for the results of `node` and removes it."""
+        return self.rewrite(node, lambda: (rule, operands))
+
+    def rewrite(
+        self,
+        node: Node,
+        attempt: Callable[[], Proposal | None],
+        origin: str | None = None,
+    ) -> bool:
+        """Replaces `node` by what `attempt` proposes; one rewrite.
+
+        While `attempt` runs, ops that are called add nodes before `node`, at a
+        location that derives from its own. They are removed again if nothing comes
+        of it. A rank-0 operand proposed for a shaped result is broadcast.
+
+        Args:
+            node: The node to replace.
+            attempt: Returns the rule's name and one operand per result, or None.
+            origin: What new nodes come from; "rewritten by" the pass unless given.
+
+        Raises:
+            PassError: If the proposal does not have the types of the results.
+        """
+        graph = owner(node)
+        before, size = node.previous, len(graph)
+        builder = GraphBuilder(graph, node)
+        builder.location = self._derived(node.location, origin)
+        with entered(builder):
+            proposal = attempt()
+            if proposal is not None:
+                rule, operands = proposal
+                operands = self._fitted(node, rule, operands)
+                if self._granted(node, rule):
+                    self._put(node, before, rule, operands, size)
+                    return True
+        _discard(node, before)
+        return False
+
+    def expand(self, node: Node, rule: str, origin: str | None = None) -> bool:
+        """Replaces a use of a composite, or a call, by its body.
+
+        New nodes without a location of their own get the one of `node`, deriving
+        from `origin` if that is given.
+        """
+
+        def attempt() -> Proposal:
+            if node.op.graph_names(node):
+                module = owner(node).module
+                found = call_body(node.op, node.operands, node.attributes, module)
+                return rule, as_tuple(found)
+            types = [operand.type for operand in node.operands]
+            return rule, inline(
+                body_graph(node.op, types, node.attributes), node.operands
+            )
+
+        return self.rewrite(node, attempt, origin or "")
+
+    def _fitted(
+        self, node: Node, rule: str, operands: Sequence[Operand]
+    ) -> Sequence[Operand]:
+        """`operands`, of which rank-0 ones are broadcast to the results' shapes."""
+        wanted = [result.type for result in node.results]
+        fitted = [full(o, type) for o, type in zip(operands, wanted, strict=False)]
+        if len(operands) != len(wanted) or [o.type for o in fitted] != wanted:
+            raise PassError(
+                f"{self.pass_name}: rule {rule} changes the types of {node.op.name}",
+                received=f"{_types(operands)} for {_types(node.results)}",
+                location=node.location,
+            )
+        return fitted
+
+    def _put(
+        self,
+        node: Node,
+        before: Node | None,
+        rule: str,
+        operands: Sequence[Operand],
+        size: int,
+    ) -> None:
+        graph = owner(node)
+        was = snapshot(node)
+        added = _added(node, before)
+        touched = [*added, *_producers(node)]
+        for old, new in zip(node.results, operands, strict=True):
+            touched += old.users
+            if isinstance(new, Value) and new.name is None and new.node in added:
+                new.name = old.name
+            old.replace_uses(new)
+        graph.remove(node)
+        put = snapshots(tuple(operands))
+        rewrite = (rule, graph.name, was, put, size, len(graph))
+        self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
+        self._notify(touched)
+
+    # -- other changes -------------------------------------------------------------
+
+    def erase(self, node: Node, rule: str = "dead") -> bool:
+        """Removes a node whose results nothing reads."""
+        if not self._granted(node, rule):
+            return False
+        graph, was, producers = owner(node), snapshot(node), _producers(node)
+        graph.remove(node)
+        size = len(graph)
+        rewrite = (rule, graph.name, was, None, size + 1, size)
+        self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
+        self._notify(producers)
+        return True
+
+    def set_operand(
+        self, node: Node, position: int, operand: Operand, rule: str
+    ) -> bool:
+        """Makes `node` read `operand`, of the same type, at `position`."""
+        if not self._granted(node, rule):
+            return False
+        producers = _producers(node)
+        self._in_place(node, rule)
+        node.set_operand(position, operand)
+        self._notify([node, *producers])
+        return True
+
+    def set_attributes(self, node: Node, attributes: Attributes, rule: str) -> bool:
+        """Gives `node` other attributes, in JSON form."""
+        if not self._granted(node, rule):
+            return False
+        self._in_place(node, rule)
+        node.attributes = attributes
+        self._notify([node])
+        return True
+
+    def move(self, node: Node, before: Node | None, rule: str) -> bool:
+        """Moves `node` before `before`, or to the end of its graph."""
+        if not self._granted(node, rule):
+            return False
+        self._in_place(node, rule)
+        owner(node).move(node, before)
+        return True
+
+    def set_results(self, graph: Graph, operands: Iterable[Operand], rule: str) -> bool:
+        """Makes `graph` return `operands`."""
+        node = graph.return_node
+        if not self._granted(node, rule):
+            return False
+        producers = _producers(node)
+        self._in_place(node, rule)
+        graph.results = tuple(operands)
+        self._notify(producers)
+        return True
+
+    def constant(self, array: np.ndarray[Any, Any], name: str) -> Value:
+        """A node, at the insertion point, that reads `array` from the module."""
+        module = current_builder().graph.module
+        return OPS["constant"](name=module.add_constant(array, name))
+
+    def outline(
+        self,
+        nodes: Sequence[Node],
+        name: str,
+        rule: str,
+        attributes: Attributes | None = None,
+    ) -> Graph | None:
+        """Moves `nodes` to a graph of their own, which a `call` in their place calls.
+
+        Args:
+            nodes: Nodes of one graph in execution order. What reads their results
+                must come after the last of them, or the outlining is refused.
+            name: The name that the graph gets, with a number behind it if taken.
+            rule: What the ledger calls the rewrite.
+            attributes: The attributes of the new graph.
+
+        Returns:
+            The new graph, or None if refused.
+        """
+        last = nodes[-1]
+        group = set(nodes)
+        exits = [r for node in nodes for r in node.results if _leaves(r, group)]
+        reason = _outline_problem(exits, group, last)
+        if reason is not None:
+            self.refuse(last, rule, reason)
+            return None
+        if not self._granted(last, rule):
+            return None
+        graph = owner(last)
+        was, size = snapshot(last), len(graph)
+        callee, inputs = _graph_of(nodes, exits, name)
+        callee.attributes = attributes or {}
+        builder = GraphBuilder(graph, last)
+        builder.location = self._derived(last.location, _fused_from(nodes))
+        with entered(builder):
+            outputs = as_tuple(OPS["call"](*inputs, graph=callee.name))
+        touched = _take_over(exits, outputs, group)
+        for node in reversed(nodes):
+            graph.remove(node)
+        put = snapshots(tuple(outputs))
+        rewrite = (rule, graph.name, was, put, size, len(graph))
+        self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
+        self._notify(touched)
+        return callee
+
+    # -- the ledger ----------------------------------------------------------------
+
+    def refuse(self, node: Node, rule: str, reason: str) -> None:
+        """Records that `rule` was not applied to `node`, and why."""
+        self.ledger.refusals.append(
+            Refusal(self.pass_name, rule, owner(node).name, snapshot(node), reason)
+        )
+
+    def _granted(self, node: Node, rule: str) -> bool:
+        if self.required or not self.ledger.exhausted:
+            return True
+        self.refuse(node, rule, f"the limit of {self.ledger.limit} rewrites is reached")
+        return False
+
+    def _in_place(self, node: Node, rule: str) -> None:
+        graph = owner(node)
+        size = len(graph)
+        rewrite = (rule, graph.name, snapshot(node), None, size, size)
+        self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
+
+    def _record(self, rewrite: Rewrite) -> None:
+        self.ledger.rewrites.append(rewrite)
+
+    def _notify(self, nodes: Iterable[Node]) -> None:
+        if self.listener is not None:
+            for node in nodes:
+                if node.graph is not None:
+                    self.listener(node)
+
+    def _derived(
+        self, location: Location | None, origin: str | None
+    ) -> Location | None:
+        if location is None or origin == "":
+            return location
+        phrase = origin or f"rewritten by {self.pass_name}"
+        if location.origin is None:
+            return location.derive(phrase)
+        if phrase in location.origin:
+            return location
+        return location.derive(f"{location.origin}, {phrase}")
+
+
+def owner(node: Node) -> Graph:
+    """The graph that `node` is in."""
+    if node.graph is None:
+        raise GraphError(f"{node.op.name} is no longer in a graph")
+    return node.graph
+
+
+def full(operand: Operand, type: TensorType) -> Operand:
+    """A rank-0 `operand` broadcast to `type` at the insertion point.
+
+    What is not of rank 0, or of another dtype, is returned as it is.
+    """
+    if operand.type.shape or operand.type.dtype is not type.dtype or not type.shape:
+        return operand
+    return OPS["broadcast_in_dim"](operand, shape=type.shape, dims=())
+
+
+def _added(node: Node, before: Node | None) -> list[Node]:
+    """The nodes between `before` and `node`, in order."""
+    added: list[Node] = []
+    current = node.previous
+    while current is not before and current is not None:
+        added.append(current)
+        current = current.previous
+    return added[::-1]
+
+
+def _discard(node: Node, before: Node | None) -> None:
+    """Removes the nodes between `before` and `node`."""
+    for added in reversed(_added(node, before)):
+        owner(added).remove(added)
+
+
+def _producers(node: Node) -> list[Node]:
+    return [
+        operand.node
+        for operand in node.operands
+        if isinstance(operand, Value) and operand.node is not None
+    ]
+
+
+def _leaves(value: Value, group: set[Node]) -> bool:
+    return any(user not in group for user, _ in value.uses)
+
+
+def _outline_problem(
+    exits: Sequence[Value], group: set[Node], last: Node
+) -> str | None:
+    """Why nodes whose results are read through `exits` cannot be outlined, if so."""
+    if not exits:
+        return "nothing reads a result"
+    early = {value.node for value in exits} - {last}
+    readers = {user for value in exits for user, _ in value.uses} - group
+    # The search ends at the first exit: nothing before it can read one.
+    current = last.previous
+    while current is not None and early:
+        if current in readers:
+            return "a result is read before the last of the nodes"
+        early.discard(current)
+        current = current.previous
+    return None
+
+
+def _graph_of(
+    nodes: Sequence[Node], exits: Sequence[Value], name: str
+) -> tuple[Graph, list[Value]]:
+    """A graph of copies of `nodes` that returns `exits`, and the values it reads."""
+    graph = owner(nodes[0])
+    callee = Graph(graph.module.fresh_name(name), graph.module)
+    inside = {result for node in nodes for result in node.results}
+    inputs = list(
+        dict.fromkeys(
+            operand
+            for node in nodes
+            for operand in node.operands
+            if isinstance(operand, Value) and operand not in inside
+        )
+    )
+    values: dict[Value, Operand] = {
+        value: callee.add_parameter(value.type, value.name) for value in inputs
+    }
+    clone_nodes(nodes, values, callee.insert)
+    callee.results = [lookup(values, value) for value in exits]
+    callee.ranges = dict(graph.ranges)
+    return callee, inputs
+
+
+def _take_over(
+    exits: Sequence[Value], outputs: Sequence[Value], group: set[Node]
+) -> list[Node]:
+    """Makes readers outside the group read `outputs`; returns those readers."""
+    touched: list[Node] = []
+    for old, new in zip(exits, outputs, strict=True):
+        new.name = old.name
+        for user, position in list(old.uses):
+            if user not in group:
+                user.set_operand(position, new)
+                touched.append(user)
+    return touched
+
+
+def _types(operands: Iterable[Operand]) -> str:
+    return ", ".join(str(operand.type) for operand in operands)
+
+
+def _fused_from(nodes: Sequence[Node]) -> str:
+    names = list(dict.fromkeys(node.op.name for node in nodes))
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"fused from {', '.join(names[:6])}{more}"

@@ -1,0 +1,219 @@
+"""Local rewrites as rules, and the driver that applies them until none fires."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+from graphc.ir.errors import PassError
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import Kind, OpDef, Trait
+from graphc.ir.types import DType
+from graphc.ir.values import Literal, Operand, Value
+from graphc.passes.effects import Effects, is_dead
+from graphc.passes.rewrite import Proposal, Rewriter
+
+MAX_VISITS = 64
+"""How often the rules may come back to a node, on average."""
+
+Replacement: TypeAlias = "Operand | Sequence[Operand] | None"
+"""What a rule puts for a node's results; None if the rule does not apply."""
+
+Root = str | Kind | Trait
+"""The nodes a rule may start from: an op by name, or all of a kind or with a trait."""
+
+
+class NumericsClass(enum.Enum):
+    """How the results of a rewritten graph may differ from those before."""
+
+    EXACT = "exact"
+    """Not at all: the same bits, signed zeros and infinities included; nan is nan."""
+    REASSOCIATES = "reassociates"
+    """Equal over the reals: sums or products are taken in another order."""
+    PRECISION = "precision"
+    """Values are computed in another dtype."""
+    APPROX = "approx"
+    """By a bounded number of units in the last place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """A numerics class with its dtype or its bound."""
+
+    kind: NumericsClass
+    dtype: DType | None = None
+    ulp: float = 0
+
+    def __str__(self) -> str:
+        if self.dtype is not None:
+            return f"{self.kind.value}({self.dtype})"
+        bounded = self.kind is NumericsClass.APPROX
+        return f"approx({self.ulp:g})" if bounded else self.kind.value
+
+
+EXACT = Numerics(NumericsClass.EXACT)
+REASSOCIATES = Numerics(NumericsClass.REASSOCIATES)
+
+
+def precision(dtype: DType) -> Numerics:
+    """The class of rules that compute in `dtype`."""
+    return Numerics(NumericsClass.PRECISION, dtype=dtype)
+
+
+def approx(ulp: float) -> Numerics:
+    """The class of rules that change results by up to `ulp`."""
+    return Numerics(NumericsClass.APPROX, ulp=ulp)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A program that makes a rule fire; the rule's tests are generated from it.
+
+    Attributes:
+        types: The types of the parameters. ``"T[3]"`` stands for a tensor of every
+            dtype that the program accepts.
+        program: From parameters to results, written with ops.
+    """
+
+    types: tuple[str, ...]
+    program: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A local identity.
+
+    Attributes:
+        name: The name it has in the ledger.
+        doc: The identity.
+        roots: The nodes it may start from.
+        numerics: How far it keeps results.
+        late: Whether it holds only once nothing will be differentiated any more.
+        apply: From a node to what stands for its results. May build nodes, which go
+            before the node, and may look at any node; changes nothing itself.
+        examples: Programs that make it fire.
+    """
+
+    name: str
+    doc: str
+    roots: tuple[Root, ...]
+    numerics: Numerics
+    late: bool
+    apply: Callable[[Node], Replacement]
+    examples: tuple[Example, ...]
+
+    def starts_at(self, op: OpDef) -> bool:
+        """Whether nodes of `op` are among the roots."""
+        return any(
+            root == op.name or root is op.kind or root in op.traits
+            for root in self.roots
+        )
+
+
+@dataclass(slots=True)
+class RuleSet:
+    """Rules in the order in which they are tried.
+
+    Attributes:
+        rules: The rules.
+    """
+
+    rules: list[Rule] = field(default_factory=list[Rule])
+    _by_op: dict[OpDef, tuple[Rule, ...]] = field(
+        default_factory=dict[OpDef, tuple[Rule, ...]]
+    )
+
+    def rule(
+        self,
+        *roots: Root,
+        examples: Sequence[Example],
+        numerics: Numerics = EXACT,
+        late: bool = False,
+    ) -> Callable[[Callable[[Node], Replacement]], Rule]:
+        """Adds the decorated function as a rule; its docstring is the identity."""
+
+        def register(function: Callable[[Node], Replacement]) -> Rule:
+            doc = (function.__doc__ or "").strip()
+            if not doc or not roots or not examples:
+                raise TypeError(f"rule {function.__name__} lacks a part of its record")
+            rule = Rule(
+                function.__name__,
+                doc,
+                roots,
+                numerics,
+                late,
+                function,
+                tuple(examples),
+            )
+            self.rules.append(rule)
+            return rule
+
+        return register
+
+    def where(self, accepted: Callable[[Rule], bool]) -> RuleSet:
+        """The rules that are accepted."""
+        return RuleSet([rule for rule in self.rules if accepted(rule)])
+
+    def __or__(self, other: RuleSet) -> RuleSet:
+        return RuleSet([*self.rules, *other.rules])
+
+    def at(self, op: OpDef) -> tuple[Rule, ...]:
+        """The rules that may start from a node of `op`."""
+        found = self._by_op.get(op)
+        if found is None:
+            found = tuple(rule for rule in self.rules if rule.starts_at(op))
+            self._by_op[op] = found
+        return found
+
+
+def rewrite_greedily(graph: Graph, rewriter: Rewriter, rules: RuleSet) -> bool:
+    """Applies `rules` until none fires and nothing that the rewrites left is dead.
+
+    Every node is visited once, and again when a neighbour changed.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        PassError: If the rules undo one another and would never end.
+    """
+    pending = deque(graph.nodes)
+    waiting = set(pending)
+
+    def enqueue(node: Node) -> None:
+        if node not in waiting and node is not graph.return_node:
+            waiting.add(node)
+            pending.append(node)
+
+    effects = Effects()
+    visits, most, made = 0, MAX_VISITS * (len(graph) + 100), rewriter.ledger.count
+    rewriter.listener = enqueue
+    while pending:
+        node = pending.popleft()
+        waiting.discard(node)
+        if node.graph is not graph:
+            continue
+        visits += 1
+        if visits > most:
+            raise PassError(f"{rewriter.pass_name}: the rules do not come to an end")
+        if is_dead(node, effects):
+            rewriter.erase(node)
+        elif candidates := rules.at(node.op):
+            rewriter.rewrite(node, partial(_first, node, candidates))
+    rewriter.listener = None
+    rewriter.ledger.visits += visits
+    return rewriter.ledger.count > made
+
+
+def _first(node: Node, rules: Sequence[Rule]) -> Proposal | None:
+    for rule in rules:
+        found = rule.apply(node)
+        if isinstance(found, (Value, Literal)):
+            return rule.name, (found,)
+        if found is not None:
+            return rule.name, found
+    return None

@@ -1,0 +1,98 @@
+"""Compiled graphs that are called with arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.errors import GraphError
+from graphc.ir.graph import Graph
+from graphc.passes import Report
+from graphc.runtime.backend import Memory, Program
+
+
+class Executable:
+    """A graph compiled for a target. Call it with one array per parameter.
+
+    Attributes:
+        graph: The graph as it was compiled, after the passes.
+        target: The name of the target.
+        compile_seconds: How long each stage of the compilation took: ``passes``,
+            ``emit``, ``compile``.
+        report: What the passes did, or None if none ran.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        target: str,
+        program: Program,
+        compile_seconds: Mapping[str, float],
+        report: Report | None = None,
+    ) -> None:
+        self.graph = graph
+        self.target = target
+        self.compile_seconds = dict(compile_seconds)
+        self.report = report
+        self._program = program
+        self._run = program.run
+
+    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        """The results for `arrays`.
+
+        Args:
+            *arrays: One array per parameter of the graph, of its shape and dtype.
+                Arrays at donated positions must not be used afterwards.
+
+        Returns:
+            One array per result, of the backend's own kind.
+
+        Raises:
+            GraphError: If the arrays do not fit the parameters.
+        """
+        try:
+            return self._run(*arrays)
+        except (TypeError, ValueError) as error:
+            # Looked at only now, so that a call that fits costs nothing.
+            if mismatch := find_mismatch(self.graph, arrays):
+                raise mismatch from error
+            raise
+
+    @property
+    def text(self) -> str:
+        """The text that the target compiled: StableHLO for XLA."""
+        return self._program.text
+
+    def memory(self) -> Memory | None:
+        """The memory of one run, or None where the target does not know."""
+        return self._program.memory()
+
+    def cost(self) -> dict[str, float] | None:
+        """The target's estimates of one run, or None where it has none."""
+        return self._program.cost()
+
+    def __repr__(self) -> str:
+        seconds = sum(self.compile_seconds.values())
+        return f"<Executable @{self.graph.name} for {self.target}, {seconds:.2f} s>"
+
+
+def find_mismatch(graph: Graph, arrays: Sequence[Any]) -> GraphError | None:
+    """The error that says which array does not fit its parameter, if one does not."""
+    parameters = graph.parameters
+    if len(arrays) != len(parameters):
+        return GraphError(
+            f"graph @{graph.name} takes {len(parameters)} arrays",
+            received=str(len(arrays)),
+        )
+    for parameter, array in zip(parameters, arrays, strict=True):
+        shape, dtype = np.shape(array), getattr(array, "dtype", None)
+        wanted = parameter.type
+        if shape != wanted.shape or dtype not in (None, wanted.dtype.numpy):
+            return GraphError(
+                f"graph @{graph.name}: parameter %{parameter.name or parameter.index}"
+                f" is {wanted}",
+                received=f"an array of dtype {dtype} and shape {shape}",
+            )
+    return None

@@ -1,0 +1,54 @@
+"""The numpy target: the reference evaluator, one op after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.ir.evaluate import evaluate
+from graphc.ir.graph import Graph
+from graphc.runtime.backend import Memory
+from graphc.runtime.stages import Stages
+
+PIPELINE = ""
+
+
+class NumpyProgram:
+    """A graph that is evaluated whenever it is called."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    @property
+    def text(self) -> str:
+        """The graph's own text."""
+        return str(self._graph)
+
+    def run(self, *arrays: Any) -> tuple[Any, ...]:
+        """The results as NumPy arrays."""
+        return evaluate(self._graph, *arrays)
+
+    def memory(self) -> Memory | None:
+        """Not known."""
+        return None
+
+    def cost(self) -> dict[str, float] | None:
+        """Not known."""
+        return None
+
+
+def unavailable(device: str | None) -> str | None:
+    """None: NumPy is always there."""
+    return None
+
+
+def emit(graph: Graph) -> str:
+    """The text of the graph itself."""
+    return str(graph)
+
+
+def compile(
+    graph: Graph, device: str | None, donate: Sequence[int], stages: Stages
+) -> NumpyProgram:
+    """The program that evaluates `graph`; donated arrays are left alone."""
+    return NumpyProgram(graph)

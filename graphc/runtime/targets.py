@@ -1,0 +1,103 @@
+"""The targets that graphs are compiled for."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from graphc.ir.errors import TargetError, UnsupportedError
+from graphc.runtime import BACKENDS, load_backend
+
+CHECK = "graphc doctor"
+"""The command that checks what this machine can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that graphs are compiled for.
+
+    Attributes:
+        name: The name, as ``compile_graph(graph, target=name)`` takes it.
+        backend: The backend that serves it.
+        device: The kind of device, or None for the backend's default.
+        available: Whether graphs compile for it here.
+        reason: Why not.
+        extra: What to install for it with pip.
+        check: The command that checks it.
+    """
+
+    name: str
+    backend: str
+    device: str | None = None
+    available: bool = False
+    reason: str | None = None
+    extra: str | None = None
+    check: str = CHECK
+
+
+_TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target("xla", "xla", extra="jax"),
+        Target("xla:cpu", "xla", "cpu", extra="jax"),
+        Target("xla:cuda", "xla", "cuda", extra="jax[cuda12]"),
+        Target("triton", "triton", extra="graphc[triton]"),
+        Target("triton:sm_90", "triton", "sm_90", extra="graphc[triton]"),
+        Target("numpy", "numpy"),
+    )
+}
+
+
+def targets() -> list[Target]:
+    """All targets, with what this machine says about each."""
+    return [_checked(target) for target in _TARGETS.values()]
+
+
+def find_target(name: str) -> Target:
+    """The target called `name`, which is available.
+
+    Raises:
+        TargetError: If there is no such target, or its packages or device are missing.
+        UnsupportedError: If this release generates no code for it.
+    """
+    if name not in _TARGETS:
+        near = difflib.get_close_matches(name[:40], _TARGETS, 1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"use one of {', '.join(_TARGETS)}"
+        )
+        raise TargetError("unknown target", received=repr(name)[:80], hint=hint)
+    target = _checked(_TARGETS[name])
+    if target.backend not in BACKENDS:
+        raise UnsupportedError(
+            f"target {name!r}: {target.reason}", hint="target='xla' works"
+        )
+    if not target.available:
+        raise TargetError(
+            f"target {name!r} is not available: {target.reason}",
+            hint=f"pip install '{target.extra}'; `{target.check}` checks this machine",
+        )
+    return target
+
+
+def _checked(target: Target) -> Target:
+    reason = _unavailable(target)
+    return Target(
+        target.name,
+        target.backend,
+        target.device,
+        available=reason is None,
+        reason=reason,
+        extra=target.extra,
+    )
+
+
+def _unavailable(target: Target) -> str | None:
+    if target.backend not in BACKENDS:
+        return f"this release generates no {target.backend.capitalize()} code"
+    try:
+        backend = load_backend(target.backend)
+    except ImportError as error:
+        return f"{target.backend} cannot be loaded: {error}"
+    return backend.unavailable(target.device)

@@ -1,0 +1,142 @@
+"""The xla targets: StableHLO compiled by XLA and called through jax's fast path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import jax
+
+from graphc.codegen.stablehlo import StableHLO, emit_module, emit_stablehlo
+from graphc.ir.graph import Graph
+from graphc.ir.opdef import operand_types
+from graphc.ir.types import I4, TensorType
+from graphc.runtime.backend import Memory
+from graphc.runtime.stages import Stages
+from graphc.runtime.xla_errors import compile_error
+from graphc.runtime.xla_export import Spec, exported
+
+PIPELINE = "xla"
+
+
+def unavailable(device: str | None) -> str | None:
+    """Why XLA has no device of this kind, or None if it has."""
+    try:
+        jax.devices(device)
+    except RuntimeError as error:
+        return str(error).split("\n")[0]
+    return None
+
+
+def emit(graph: Graph) -> str:
+    """The StableHLO text of a lowered graph."""
+    return emit_stablehlo(graph)
+
+
+def compile(
+    graph: Graph, device: str | None, donate: Sequence[int], stages: Stages
+) -> XlaProgram:
+    """The program of a lowered graph."""
+    with stages.timed("emit"):
+        module = emit_module(graph)
+    stages.dump("stablehlo.mlir", module.text)
+    with stages.timed("compile"):
+        try:
+            program = XlaProgram(graph, module, device, donate)
+        except jax.errors.JaxRuntimeError as error:
+            raise compile_error(error, graph, module) from error
+    if stages.dumps:
+        stages.dump("optimized.hlo", program.compiled.as_text())
+    return program
+
+
+class XlaProgram:
+    """A module that XLA has compiled.
+
+    Attributes:
+        text: The StableHLO text.
+        jitted: The jax function, which programs written in jax may call.
+        compiled: What jax knows about the compiled program.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        module: StableHLO,
+        device: str | None,
+        donate: Sequence[int],
+    ) -> None:
+        types = [p.type for p in graph.parameters]
+        returned = operand_types(graph.results)
+        specs = [_spec(type) for type in types]
+        self.text = module.text
+        self._graph, self._module = graph, module
+        # jax makes 64-bit numbers 32-bit unless told otherwise.
+        self._wide = any(type.dtype.bits == 64 for type in (*types, *returned))
+        with self._context(device):
+            function = exported(
+                module.text,
+                graph.name,
+                specs,
+                [_spec(type) for type in returned],
+                device or jax.default_backend(),
+            )
+            self.jitted = jax.jit(
+                _named(function.call, graph.name), donate_argnums=tuple(donate)
+            )
+            self.compiled = self.jitted.lower(*specs).compile()
+        # jax 0.10 refuses its own 4-bit arrays when a compiled program is called.
+        packed = any(type.dtype is I4 for type in types)
+        self._call: Callable[..., Any] = self.jitted if packed else self.compiled
+
+    def _context(self, device: str | None) -> ExitStack:
+        """What to compile in: 64-bit numbers if need be, the device if one is named."""
+        stack = ExitStack()
+        if self._wide:
+            stack.enter_context(jax.enable_x64(True))
+        if device is not None:
+            stack.enter_context(jax.default_device(jax.devices(device)[0]))
+        return stack
+
+    def run(self, *arrays: Any) -> tuple[Any, ...]:
+        """The results as jax arrays."""
+        try:
+            if self._wide:
+                with jax.enable_x64(True):
+                    return self._call(*arrays)
+            return self._call(*arrays)
+        except jax.errors.JaxRuntimeError as error:
+            raise compile_error(error, self._graph, self._module) from error
+
+    def memory(self) -> Memory | None:
+        """The memory of one run."""
+        known = self.compiled.memory_analysis()
+        if known is None:
+            return None
+        return Memory(
+            parameters=known.argument_size_in_bytes,
+            results=known.output_size_in_bytes,
+            aliased=known.alias_size_in_bytes,
+            temporaries=known.temp_size_in_bytes,
+            code=known.generated_code_size_in_bytes,
+        )
+
+    def cost(self) -> dict[str, float] | None:
+        """XLA's estimates, such as ``flops`` and ``bytes accessed``."""
+        known = self.compiled.cost_analysis()
+        return None if known is None else dict(known)
+
+
+def _spec(type: TensorType) -> Spec:
+    return Spec(type.static_shape, type.dtype.numpy)
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """`function` under a name of its own, which XLA shows in profiles."""
+
+    def named(*arrays: Any) -> Any:
+        return function(*arrays)
+
+    named.__name__ = named.__qualname__ = name
+    return named

@@ -1,0 +1,36 @@
+"""What Keras's ``keras.utils`` offers: data sets, labels, progress bars, seeds."""
+
+from graphc.frontend.config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from graphc.frontend.dtypes import standardize_dtype
+from graphc.frontend.naming import clear_session
+from graphc.frontend.preprocessing import normalize, pad_sequences, to_categorical
+from graphc.frontend.progress import Progbar
+from graphc.frontend.seeds import set_random_seed
+from graphc.frontend.training.data import (
+    PyDataset,
+    pack_x_y_sample_weight,
+    unpack_x_y_sample_weight,
+)
+
+Sequence = PyDataset
+
+__all__ = [
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "is_interactive_logging_enabled",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "set_random_seed",
+    "standardize_dtype",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]

@@ -1,0 +1,173 @@
+"""Fixtures and command-line options shared by all tests."""
+
+import os
+import re
+import socket
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+from graphc import passes
+from graphc.ir import Graph, GraphError, parse
+from graphc.ir.printer import print_graph
+from graphc.passes import Pass, Pipeline, Report
+from tests.equivalence import assert_same_meaning, random_arrays
+
+TESTS = Path(__file__).parent
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+OPT_IN_MARKERS = ("gpu", "slow", "torch")
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("GRAPHC_VERIFY", "1")
+
+hypothesis.settings.register_profile("quick", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("quick")  # --hypothesis-profile=long overrides it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("graphc")
+    group.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files"
+    )
+    group.addoption(
+        "--shard", default="1/1", metavar="I/N", help="run the I-th of N parts"
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    keep_shard(config, items)
+    skip_unless_selected(config, items)
+
+
+def keep_shard(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects the tests of all shards but the one that --shard names."""
+    shard, count = map(int, config.getoption("shard").split("/"))
+    if not 1 <= shard <= count:
+        raise pytest.UsageError(
+            f"--shard: expected I/N, 1 <= I <= N, not {shard}/{count}"
+        )
+    kept = [item for item in items if stable_hash(item.nodeid) % count == shard - 1]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[i for i in items if i not in set(kept)])
+        items[:] = kept
+
+
+def skip_unless_selected(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips tests with an opt-in marker that the -m expression does not name."""
+    named = set(re.findall(r"\w+", config.option.markexpr))
+    for item in items:
+        for marker in OPT_IN_MARKERS:
+            if item.get_closest_marker(marker) and marker not in named:
+                item.add_marker(pytest.mark.skip(reason=f"runs with -m {marker}"))
+
+
+def stable_hash(text: str) -> int:
+    """A hash that is the same in every process and on every machine."""
+    return zlib.crc32(text.encode())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Fails a test that connects to another machine."""
+    connect = socket.socket.connect
+
+    def guarded_connect(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            raise ConnectionRefusedError(f"tests use no network: {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+        yield
+
+
+def check_roundtrip(graph: Graph) -> None:
+    """Fails unless the text of `graph` parses back to an equal graph."""
+    text = print_graph(graph)
+    parsed = parse(text)
+    assert parsed == graph, f"does not parse back to an equal graph:\n{text}"
+    assert print_graph(parsed) == text
+
+
+@pytest.fixture(scope="session", autouse=True)
+def printed_graphs_parse() -> Iterator[None]:
+    """Fails a test that prints a valid graph whose text does not parse to it."""
+    checked: set[int] = set()
+
+    def print_checked(graph: Graph) -> str:
+        text = print_graph(graph)
+        if len(graph) <= 2000 and hash(text) not in checked:
+            checked.add(hash(text))
+            try:
+                graph.verify()
+            except GraphError:  # under construction, or damaged on purpose
+                return text
+            check_roundtrip(graph)
+        return text
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("graphc.ir.graph.print_graph", print_checked)
+        yield
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A random generator seeded by the test's name."""
+    return np.random.default_rng(stable_hash(request.node.name))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Compares a text with `tests/golden/<test file>/<test name>[.<part>].txt`."""
+    test_file = request.path.relative_to(TESTS).with_suffix("")
+    test_name = re.sub(r"[^\w.=-]+", "_", request.node.name).strip("_")
+
+    def check(text: str, part: str = "") -> None:
+        __tracebackhide__ = True
+        name = f"{test_name}.{part}.txt" if part else f"{test_name}.txt"
+        path = TESTS / "golden" / test_file / name
+        text = text.rstrip("\n") + "\n"
+        if request.config.getoption("update_golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists():
+            pytest.fail(
+                f"{path} is missing; --update-golden would write:\n{text}",
+                pytrace=False,
+            )
+        else:
+            assert text == path.read_text(encoding="utf-8"), f"differs from {path}"
+
+    return check
+
+
+@pytest.fixture
+def check_pass(rng: np.random.Generator) -> Callable[..., Report]:
+    """Compares what a pass or pipeline makes of a text with another text, whole.
+
+    Both graphs are verified and must give the same results for random arrays; `ulp`
+    allows for a difference in the last place. Without `after` nothing may change.
+    Returns the report.
+    """
+
+    def check(
+        of: Pass | str, before: str, after: str | None = None, ulp: float = 0
+    ) -> Report:
+        __tracebackhide__ = True
+        graph = parse(before)
+        pipeline = Pipeline((of,)) if isinstance(of, Pass) else of
+        result, report = passes.run_with_report(graph, pipeline, verify=True)
+        assert str(result) == str(parse(before if after is None else after))
+        for special in (False, True):
+            arrays = random_arrays(graph, rng, special)
+            assert_same_meaning(graph, result, arrays, ulp)
+        return report
+
+    return check

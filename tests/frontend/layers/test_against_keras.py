@@ -1,0 +1,249 @@
+"""Every layer against Keras on the same weights: outputs, gradients, config."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc
+from graphc.frontend import layers, ops
+
+F32 = "float32"
+
+# name, constructor arguments, input shapes (a list for several), call arguments
+CASES: list[tuple[str, dict[str, Any], Any]] = [
+    ("Dense", {"units": 4}, (2, 3)),
+    ("Dense", {"units": 4, "activation": "relu", "use_bias": False}, (2, 5, 3)),
+    ("Dense", {"units": 3, "activation": "softmax"}, (2, 3)),
+    ("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 6),
+                     "bias_axes": "d"}, (2, 3, 4)),
+    ("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 5}, (2, 3, 4)),
+    ("Activation", {"activation": "gelu"}, (2, 3)),
+    ("Activation", {"activation": "tanh"}, (2, 3)),
+    ("Identity", {}, (2, 3)),
+    ("ReLU", {}, (2, 3)),
+    ("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (2, 7)),
+    ("LeakyReLU", {"negative_slope": 0.2}, (2, 3)),
+    ("ELU", {"alpha": 0.7}, (2, 3)),
+    ("PReLU", {"shared_axes": [1]}, (2, 3, 4)),
+    ("Softmax", {"axis": 1}, (2, 3, 4)),
+    ("Conv1D", {"filters": 4, "kernel_size": 3}, (2, 9, 3)),
+    ("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "causal",
+                "dilation_rate": 2}, (2, 9, 3)),
+    ("Conv1D", {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"},
+     (2, 9, 3)),
+    ("Conv2D", {"filters": 4, "kernel_size": 3}, (2, 8, 7, 3)),
+    ("Conv2D", {"filters": 4, "kernel_size": (3, 2), "strides": 2, "padding": "same",
+                "activation": "relu"}, (2, 8, 7, 3)),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "groups": 2}, (2, 8, 7, 4)),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "dilation_rate": (2, 1)},
+     (2, 8, 7, 3)),
+    ("Conv2DTranspose", {"filters": 4, "kernel_size": 3, "strides": 2}, (2, 5, 4, 3)),
+    ("Conv2DTranspose", {"filters": 4, "kernel_size": 3, "strides": 2,
+                         "padding": "same"}, (2, 5, 4, 3)),
+    ("Conv2DTranspose", {"filters": 4, "kernel_size": 3, "strides": 2,
+                         "padding": "same", "output_padding": 1}, (2, 5, 4, 3)),
+    ("DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2}, (2, 8, 7, 3)),
+    ("DepthwiseConv2D", {"kernel_size": 3, "strides": 2, "padding": "same"},
+     (2, 8, 7, 3)),
+    ("SeparableConv2D", {"filters": 5, "kernel_size": 3}, (2, 8, 7, 3)),
+    ("SeparableConv2D", {"filters": 5, "kernel_size": 3, "padding": "same",
+                         "depth_multiplier": 2, "strides": 2}, (2, 8, 7, 3)),
+    ("MaxPooling1D", {"pool_size": 2}, (2, 9, 3)),
+    ("MaxPooling2D", {}, (2, 8, 7, 3)),
+    ("MaxPooling2D", {"pool_size": 3, "strides": 2, "padding": "same"}, (2, 8, 7, 3)),
+    ("AveragePooling1D", {"pool_size": 3, "strides": 1, "padding": "same"}, (2, 9, 3)),
+    ("AveragePooling2D", {}, (2, 8, 7, 3)),
+    ("AveragePooling2D", {"pool_size": 3, "padding": "same"}, (2, 8, 7, 3)),
+    ("GlobalAveragePooling1D", {}, (2, 8, 3)),
+    ("GlobalAveragePooling2D", {"keepdims": True}, (2, 8, 7, 3)),
+    ("GlobalMaxPooling1D", {}, (2, 8, 3)),
+    ("GlobalMaxPooling2D", {}, (2, 8, 7, 3)),
+    ("BatchNormalization", {}, (4, 3)),
+    ("BatchNormalization", {"momentum": 0.5, "epsilon": 0.1}, (4, 5, 6, 3)),
+    ("BatchNormalization", {"axis": 1, "scale": False}, (4, 3, 5)),
+    ("LayerNormalization", {}, (4, 6)),
+    ("LayerNormalization", {"axis": [1, 2], "epsilon": 0.1}, (4, 3, 5)),
+    ("RMSNormalization", {}, (4, 6)),
+    ("Rescaling", {"scale": 1 / 255, "offset": -0.5}, (2, 3)),
+    ("Flatten", {}, (2, 3, 4)),
+    ("Reshape", {"target_shape": (4, 3)}, (2, 3, 4)),
+    ("Reshape", {"target_shape": (-1, 2)}, (2, 3, 4)),
+    ("Permute", {"dims": (2, 1)}, (2, 3, 4)),
+    ("RepeatVector", {"n": 3}, (2, 4)),
+    ("ZeroPadding2D", {"padding": ((1, 0), (2, 3))}, (2, 3, 4, 2)),
+    ("Cropping2D", {"cropping": ((1, 0), (1, 1))}, (2, 5, 6, 2)),
+    ("UpSampling2D", {"size": (2, 3)}, (2, 3, 4, 2)),
+    ("Add", {}, [(2, 3), (2, 3)]),
+    ("Add", {}, [(2, 1, 3), (2, 4, 1), (2, 4, 3)]),
+    ("Subtract", {}, [(2, 3), (2, 3)]),
+    ("Multiply", {}, [(2, 3), (2, 3)]),
+    ("Average", {}, [(2, 3), (2, 3)]),
+    ("Maximum", {}, [(2, 3), (2, 3)]),
+    ("Minimum", {}, [(2, 3), (2, 3)]),
+    ("Concatenate", {}, [(2, 3), (2, 4)]),
+    ("Concatenate", {"axis": 1}, [(2, 3, 4), (2, 5, 4)]),
+    ("Dot", {"axes": 1}, [(2, 3), (2, 3)]),
+    ("Dot", {"axes": (2, 1), "normalize": True}, [(2, 3, 4), (2, 4, 5)]),
+    ("Dropout", {"rate": 0.5}, (2, 3)),
+    ("GaussianNoise", {"stddev": 0.5}, (2, 3)),
+    ("SpatialDropout1D", {"rate": 0.5}, (2, 3, 4)),
+    ("SpatialDropout2D", {"rate": 0.5}, (2, 3, 4, 5)),
+    ("Masking", {}, (2, 3, 4)),
+]  # fmt: skip
+IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(CASES)]
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    return pytest.importorskip("keras")
+
+
+def arrays(shapes: Any, rng: np.random.Generator) -> Any:
+    if isinstance(shapes, list):
+        return [arrays(shape, rng) for shape in shapes]
+    return rng.normal(size=shapes).astype(F32)
+
+
+def with_random_weights(layer: Any, rng: np.random.Generator) -> list[np.ndarray]:
+    weights = [rng.uniform(0.2, 1.0, w.shape).astype(F32) for w in layer.get_weights()]
+    layer.set_weights(weights)
+    return weights
+
+
+@pytest.mark.parametrize(("name", "arguments", "shapes"), CASES, ids=IDS)
+@pytest.mark.parametrize("training", [False, True])
+def test_output_is_kerass(
+    name: str, arguments: dict, shapes: Any, training: bool, keras: Any, rng: Any
+) -> None:
+    ours = getattr(layers, name)(**arguments)
+    theirs = getattr(keras.layers, name)(**arguments)
+    random = {"Dropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"}
+    if training and name in random:
+        pytest.skip("random in training")
+    x = arrays(shapes, rng)
+    theirs(x)
+    weights = with_random_weights(theirs, rng)
+    ours(x)
+    assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
+    assert [w.name for w in ours.weights] == [w.name for w in theirs.weights]
+    ours.set_weights(weights)
+    options = {"training": training} if name == "BatchNormalization" else {}
+    found, wanted = ours(x, **options), theirs(x, **options)
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), np.asarray(b), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "arguments", "shapes"), CASES, ids=IDS)
+def test_symbolic_shape_is_the_eager_one(
+    name: str, arguments: dict, shapes: Any, rng: Any
+) -> None:
+    def symbolic(shape: Any) -> Any:
+        if isinstance(shape, list):
+            return [symbolic(s) for s in shape]
+        return graphc.Input(shape[1:])
+
+    x = arrays(shapes, rng)
+    output = getattr(layers, name)(**arguments)(symbolic(shapes))
+    eager = getattr(layers, name)(**arguments)(x)
+    assert output.shape == (None, *eager.shape[1:])
+    assert output.dtype == eager.dtype
+
+
+@pytest.mark.parametrize(("name", "arguments", "shapes"), CASES, ids=IDS)
+def test_config_round_trip(name: str, arguments: dict, shapes: Any, rng: Any) -> None:
+    layer = getattr(layers, name)(**arguments)
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    x = arrays(shapes, rng)
+    layer(x)
+    again(x)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(x), layer(x))
+
+
+@pytest.mark.parametrize(("name", "arguments", "shapes"), CASES, ids=IDS)
+def test_gradients_are_kerass(
+    name: str, arguments: dict, shapes: Any, keras: Any, rng: Any
+) -> None:
+    jax = pytest.importorskip("jax")
+    ours = getattr(layers, name)(**arguments)
+    theirs = getattr(keras.layers, name)(**arguments)
+    x = arrays(shapes, rng)
+    theirs(x)
+    ours(x)
+    ours.set_weights(with_random_weights(theirs, rng))
+    trained = [v for v in theirs.trainable_variables]
+    frozen = [v.value for v in theirs.non_trainable_variables]
+
+    def their_loss(values: Any, inputs: Any) -> Any:
+        y, _ = theirs.stateless_call(values, frozen, inputs)
+        return keras.ops.sum(keras.ops.sin(y) * 0.5 + y)
+
+    wanted = jax.grad(their_loss, argnums=(0, 1))([v.value for v in trained], x)
+
+    def our_loss(inputs: Any) -> Any:
+        y = ours(inputs)
+        return ops.sum(ops.sin(y) * 0.5 + y)
+
+    by_input = graphc.grad(our_loss)(x)
+    for a, b in zip(
+        jax.tree.leaves(wanted[1]),
+        by_input if isinstance(by_input, list) else [by_input],
+        strict=True,
+    ):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
+    if trained:
+        _, gradients = graphc.value_and_grad(
+            lambda: our_loss(x), variables=ours.trainable_variables
+        )()
+        for a, b in zip(wanted[0], gradients, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
+
+
+def test_embedding_and_mask(keras: Any) -> None:
+    x = np.array([[1, 2, 0], [3, 0, 0]])
+    ours = layers.Embedding(5, 3, mask_zero=True)
+    theirs = keras.layers.Embedding(5, 3, mask_zero=True)
+    theirs(x)
+    ours(x)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(x), theirs(x))
+    inputs = graphc.Input((3,), dtype="int32")
+    pooled = layers.GlobalAveragePooling1D()(ours(inputs))
+    model = graphc.Model(inputs, pooled)
+    their_inputs = keras.Input((3,), dtype="int32")
+    their_model = keras.Model(
+        their_inputs, keras.layers.GlobalAveragePooling1D()(theirs(their_inputs))
+    )
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0), their_model.predict(x, verbose=0), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("scores", [False, True])
+def test_multi_head_attention(
+    causal: bool, masked: bool, scores: bool, keras: Any, rng: Any
+) -> None:
+    query = rng.normal(size=(2, 5, 6)).astype(F32)
+    value = rng.normal(size=(2, 5, 4)).astype(F32)
+    arguments = {"num_heads": 2, "key_dim": 3, "value_dim": 4}
+    ours = layers.MultiHeadAttention(**arguments)
+    theirs = keras.layers.MultiHeadAttention(**arguments)
+    options: dict[str, Any] = {
+        "use_causal_mask": causal, "return_attention_scores": scores,
+    }
+    if masked:
+        mask = rng.integers(0, 2, (2, 5, 5)).astype(bool)
+        mask[:, :, 0] = True
+        options["attention_mask"] = mask
+    theirs(query, value)
+    ours(query, value)
+    ours.set_weights(with_random_weights(theirs, rng))
+    found, wanted = ours(query, value, **options), theirs(query, value, **options)
+    pairs = zip(found, wanted, strict=True) if scores else [(found, wanted)]
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,94 @@
+"""Common subexpression elimination."""
+
+from __future__ import annotations
+
+from graphc.passes.cse import CommonSubexpressionElimination
+
+
+def test_merges_equal_nodes(check_pass):
+    check_pass(
+        CommonSubexpressionElimination(),
+        before="""
+            graph @f(%x: f32[4]) -> (f32[4]) {
+              %0 = negate(%x) : f32[4]
+              %1 = negate(%x) : f32[4]
+              %2 = add(%0, %1) : f32[4]
+              return %2
+            }""",
+        after="""
+            graph @f(%x: f32[4]) -> (f32[4]) {
+              %0 = negate(%x) : f32[4]
+              %1 = add(%0, %0) : f32[4]
+              return %1
+            }""",
+    )
+
+
+def test_merges_chains_and_swapped_operands_of_commutative_ops(check_pass):
+    check_pass(
+        CommonSubexpressionElimination(),
+        before="""
+            graph @f(%x: f32[4], %y: f32[4]) -> (f32[4], f32[4], f32[4], f32[4]) {
+              %0 = multiply(%x, %y) : f32[4]
+              %1 = multiply(%y, %x) : f32[4]
+              %2 = tanh(%0) : f32[4]
+              %3 = tanh(%1) : f32[4]
+              %4 = subtract(%x, %y) : f32[4]
+              %5 = subtract(%y, %x) : f32[4]
+              return %2, %3, %4, %5
+            }""",
+        after="""
+            graph @f(%x: f32[4], %y: f32[4]) -> (f32[4], f32[4], f32[4], f32[4]) {
+              %0 = multiply(%x, %y) : f32[4]
+              %1 = tanh(%0) : f32[4]
+              %2 = subtract(%x, %y) : f32[4]
+              %3 = subtract(%y, %x) : f32[4]
+              return %1, %1, %2, %3
+            }""",
+    )
+
+
+def test_literals_attributes_and_types_must_agree(check_pass):
+    check_pass(
+        CommonSubexpressionElimination(),
+        before="""
+            graph @f(%x: f32[2,2]) -> (f32[2,2], f32[2,2], f32[2], f32[2], f32[4,1], f32[1,4]) {
+              %0 = add(%x, 0.0) : f32[2,2]
+              %1 = add(%x, -0.0) : f32[2,2]
+              %2 = reduce_sum(%x) {axes=[0]} : f32[2]
+              %3 = reduce_sum(%x) {axes=[1]} : f32[2]
+              %4 = reshape(%x) {shape=[4,1]} : f32[4,1]
+              %5 = reshape(%x) {shape=[1,4]} : f32[1,4]
+              return %0, %1, %2, %3, %4, %5
+            }""",
+    )
+
+
+def test_merges_calls_and_nodes_with_several_results(check_pass):
+    check_pass(
+        CommonSubexpressionElimination(),
+        before="""
+            graph @f(%x: f32[4], %i: i32[4]) -> (f32[4], i32[4], f32[4]) {
+              %0, %1 = sort(%x, %i) {axis=0} : f32[4], i32[4]
+              %2, %3 = sort(%x, %i) {axis=0} : f32[4], i32[4]
+              %4 = call(%x) {graph="g"} : f32[4]
+              %5 = call(%x) {graph="g"} : f32[4]
+              %6 = add(%4, %5) : f32[4]
+              return %2, %3, %6
+            }
+            graph @g(%x: f32[4]) -> (f32[4]) {
+              %0 = negate(%x) : f32[4]
+              return %0
+            }""",
+        after="""
+            graph @f(%x: f32[4], %i: i32[4]) -> (f32[4], i32[4], f32[4]) {
+              %0, %1 = sort(%x, %i) {axis=0} : f32[4], i32[4]
+              %2 = call(%x) {graph="g"} : f32[4]
+              %3 = add(%2, %2) : f32[4]
+              return %0, %1, %3
+            }
+            graph @g(%x: f32[4]) -> (f32[4]) {
+              %0 = negate(%x) : f32[4]
+              return %0
+            }""",
+    )
