@@ -62,20 +62,29 @@ def special_array(type: TensorType, rng: np.random.Generator) -> Array:
 
 
 def assert_same_meaning(
-    before: Graph, after: Graph, arrays: list[Array], ulp: float = 0
+    before: Graph,
+    after: Graph,
+    arrays: list[Array],
+    ulp: float = 0,
+    signed_zeros: bool = True,
 ) -> None:
     """Asserts that two graphs give the same results, up to `ulp` in the last place."""
     wanted, found = evaluate(before, *arrays), evaluate(after, *arrays)
     assert len(wanted) == len(found)
     for want, got in zip(wanted, found, strict=True):
-        assert_same_bits(got, want) if ulp == 0 else assert_close(got, want, ulp)
+        if ulp:
+            assert_close(got, want, ulp)
+        else:
+            assert_same_bits(got, want, signed_zeros)
 
 
-def assert_same_bits(got: Array, want: Array) -> None:
+def assert_same_bits(got: Array, want: Array, signed_zeros: bool = True) -> None:
     """Asserts that two arrays are equal to the bit, but for the payloads of nan."""
     assert (got.dtype, got.shape) == (want.dtype, want.shape)
     if got.dtype.kind not in "biu":  # floats, those of ml_dtypes among them
         assert np.array_equal(np.isnan(got), np.isnan(want)), f"{got} != {want}"
+        if not signed_zeros:
+            got, want = (np.where(a == 0, 0, a).astype(a.dtype) for a in (got, want))
         got, want = (np.where(np.isnan(a), 0, a).astype(a.dtype) for a in (got, want))
     assert got.tobytes() == want.tobytes(), f"{got} != {want}"
 

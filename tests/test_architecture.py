@@ -49,8 +49,18 @@ LAYERS = {
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
     "utils": Layer({"ir", "frontend", "utils"}, FRONTEND),
 }
+# What users import by Keras's names: re-exports, each a file or a folder of its own.
+NAMESPACES = {
+    *("activations.py", "backend.py", "callbacks.py", "config.py", "constraints.py"),
+    *("dtype_policies.py", "errors.py", "initializers.py", "layers.py", "losses.py"),
+    *("metrics.py", "mixed_precision.py", "models.py", "ops.py", "optimizers"),
+    *("random.py", "regularizers.py", "saving.py", "tree.py"),
+}
+LAYERS |= dict.fromkeys(
+    NAMESPACES, Layer({"ir", "frontend", "optimizers"}, FRONTEND)
+)
 TOP = {*LAYERS, "cli", "__init__.py"}
-LAYERS["cli"] = Layer(TOP, FRONTEND | {"click"})
+LAYERS["cli"] = Layer(TOP, FRONTEND | {"click", "sklearn", "pydoc_data"})
 LAYERS["__init__.py"] = Layer(TOP, set())
 
 LAZY_DOORS = {"__init__.py", "runtime/__init__.py"}

@@ -297,7 +297,7 @@ def get(identifier: Any) -> Any:
 def serialize(activation: Any) -> Any:
     """The name of an activation function, or the config of a layer used as one."""
     config = _REGISTRY.serialize(activation)
-    if isinstance(config, dict) and config["class_name"] == "function":
+    if isinstance(config, dict) and config["registered_name"] == "function":
         return config["config"]
     return config
 

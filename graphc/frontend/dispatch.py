@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import optree
 
-from graphc.frontend.execution import run_once
+from graphc.frontend.execution import eager_executable
 from graphc.frontend.keras_tensor import KerasTensor, record
 from graphc.frontend.program import (
     Program,
@@ -16,13 +18,11 @@ from graphc.frontend.program import (
     array_type,
     is_array,
     raw,
+    run_program,
     trace_program,
     wrap,
 )
-from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import current_trace
-from graphc.frontend.variables import Variable
-from graphc.ir import TensorType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,58 +48,62 @@ def op(function: Function) -> Function:
     return call  # type: ignore[return-value]
 
 
-_PROGRAMS: dict[Any, Program] = {}
+_PROGRAMS: dict[Any, tuple[Program, Callable[..., Sequence[Any]]]] = {}
+"""Stateless programs by function, types and static arguments, the oldest first."""
+
+MAX_PROGRAMS = 4096
 
 
 def _eager(function: Callable[..., Any], leaves: list[Any], structure: Any) -> Any:
     arrays: list[Any] = []
-    slots: list[Any] = []
-    static: list[Any] = []
-    types: list[TensorType] = []
+    parts: list[Any] = []
     for leaf in leaves:
-        if is_array(leaf):
-            slots.append(Slot(len(arrays)))
-            static.append(Slot)
-            arrays.append(raw(leaf))
-            types.append(array_type(leaf))
+        if is_array(leaf) and not isinstance(leaf, np.generic):
+            array = raw(leaf)
+            if array.dtype == np.float64 and isinstance(leaf, np.ndarray):
+                # NumPy's default, not a choice; an Array of float64 is one.
+                array = array.astype(np.float32)
+            arrays.append(array)
+            parts.append((array.dtype, array.shape))
         else:
-            slots.append(leaf)
             # 1, 1.0 and True are equal, but mean different dtypes.
-            static.append((type(leaf), leaf))
-    key = (function, structure, tuple(static), tuple(types))
+            parts.append((type(leaf), leaf))
+    key = (function, structure, *parts)
     try:
-        program = _PROGRAMS.get(key)
+        known = _PROGRAMS.get(key)
     except TypeError:  # an unhashable static argument
-        key, program = None, None
-    if program is None:
-        filled, keywords = optree.tree_unflatten(structure, slots)
-        program = trace_program(
-            function.__name__,
-            functools.partial(_apply, function),
-            (filled, keywords),
-            types,
-        )
-        if key is not None and not program.state:
-            _PROGRAMS[key] = program
+        key, known = None, None
+    if known is not None:
+        program, run = known
+        return wrap(program.structure, run(*arrays))
+    program = _trace(function, leaves, structure, arrays)
+    if key is not None and not program.state and not program.written:
+        if len(_PROGRAMS) >= MAX_PROGRAMS:
+            del _PROGRAMS[next(iter(_PROGRAMS))]
+        run = eager_executable(program.graph)
+        _PROGRAMS[key] = program, run
+        return wrap(program.structure, run(*arrays))
     return wrap(program.structure, run_program(program, arrays))
+
+
+def _trace(
+    function: Callable[..., Any], leaves: list[Any], structure: Any, arrays: list[Any]
+) -> Program:
+    """The program of a call with `arrays` in the place of the arrays of `leaves`."""
+    numbers = itertools.count()
+    slots = [
+        Slot(next(numbers))
+        if is_array(leaf) and not isinstance(leaf, np.generic)
+        else leaf
+        for leaf in leaves
+    ]
+    return trace_program(
+        function.__name__,
+        functools.partial(_apply, function),
+        optree.tree_unflatten(structure, slots),
+        [array_type(array) for array in arrays],
+    )
 
 
 def _apply(function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
     return function(*arguments, **keywords)
-
-
-def run_program(program: Program, arrays: list[Any]) -> Any:
-    """Runs an eager program: on the evaluator where that is cheaper than compiling."""
-    if program.state or program.written:
-        state = [v.array() for v in program.state]
-        results = run_once(program.graph, [*arrays, *state])
-        count = len(results) - len(program.written)
-        for variable, array in zip(program.written, results[count:], strict=True):
-            variable.assign(array)
-        return results[:count]
-    return run_once(program.graph, arrays)
-
-
-def concrete(x: Any) -> bool:
-    """Whether `x` has a value: an array or a variable outside of tracing."""
-    return isinstance(x, Variable) or is_array(x) or not isinstance(x, Tensor)

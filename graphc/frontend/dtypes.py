@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.ir.dims import SymbolicDim
 from graphc.ir.errors import GraphError
 from graphc.ir.types import DTYPES, dtype
 
@@ -130,6 +131,7 @@ _WEAK_RESULTS = {"int": "int32"}
 _WEAK_TYPES: dict[type, str] = {
     bool: "bool",
     int: "int",
+    SymbolicDim: "int",
     float: "float",
     np.float64: "float",
     np.int64: "int",

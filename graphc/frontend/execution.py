@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphc.ir import Graph, evaluate
+from graphc.ir.evaluate import Evaluator
 from graphc.runtime.compile import Executable, compile_graph
 from graphc.runtime.targets import find_target
 
-__all__ = ["compile_step", "find_target", "is_small", "run_once"]
+__all__ = [
+    "compile_step",
+    "eager_executable",
+    "evaluate_if_small",
+    "find_target",
+    "run_once",
+]
 
 SMALL = 1 << 16
 """Eager graphs that touch fewer elements than this run on the evaluator: cheaper than
 compiling, and the reference for what they mean."""
-
-_EAGER: dict[str, Executable] = {}
 
 
 def compile_step(
@@ -35,20 +40,33 @@ def compile_step(
 
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:
-    """The results of a bound graph, without keeping an executable for small ones."""
-    if is_small(graph, arrays):
-        return evaluate(graph, *arrays)
-    text = str(graph)
-    executable = _EAGER.get(text)
-    if executable is None:
-        executable = _EAGER[text] = compile_graph(graph, target="xla")
-    return executable(*arrays)
+    """The results of a bound graph that is run once."""
+    results = evaluate_if_small(graph, arrays)
+    return compile_graph(graph)(*arrays) if results is None else results
 
 
-def is_small(graph: Graph, arrays: Sequence[Any]) -> bool:
-    """Whether a graph on these arrays is better evaluated than compiled."""
-    if any(not isinstance(a, np.ndarray) for a in arrays):
-        return False
+def evaluate_if_small(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any] | None:
+    """The results of a bound graph from the evaluator, or None if it is too large."""
+    if not is_small(graph):
+        return None
+    return evaluate(graph, *(np.asarray(a) for a in arrays))
+
+
+def is_small(graph: Graph) -> bool:
+    """Whether a bound graph is better evaluated than compiled."""
     types = [r.type for node in graph.nodes for r in node.results]
     types += [p.type for p in graph.parameters]
     return sum(t.size for t in types) < SMALL
+
+
+def eager_executable(graph: Graph) -> Callable[..., Sequence[Any]]:
+    """What runs a bound graph again and again; arrays must be of its types."""
+    if not is_small(graph):
+        return compile_graph(graph)
+    evaluator = Evaluator({})
+
+    def run(*arrays: Any) -> Sequence[Any]:
+        with np.errstate(all="ignore"):
+            return evaluator.run(graph, *map(np.asarray, arrays))
+
+    return run

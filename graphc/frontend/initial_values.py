@@ -7,6 +7,7 @@ kernel; compiling a generator for each variable would cost seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -18,7 +19,7 @@ from graphc.frontend.seeds import global_seed, random_key
 from graphc.ir import Graph, Literal, Operand, TensorType, building
 from graphc.ir import ops as ir_ops
 from graphc.ir.ops.random import segment_starts
-from graphc.ir.types import F32, U32, product
+from graphc.ir.types import U32, product
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,57 +66,82 @@ class Draw:
         return random_key(global_seed(), self.path)
 
 
-def draw(draws: Sequence[Draw]) -> list[Any]:
-    """The initial values of `draws`, in their order."""
-    graph = initial_values_graph(draws)
-    keys = [d.key for d in draws if d.recipe.distribution != "constant"]
-    arrays = [np.stack(keys)] if keys else []
-    return list(run_once(graph, arrays))
+def draw(draws: Sequence[Draw]) -> list[np.ndarray[Any, Any]]:
+    """The initial values of `draws`, in their order.
+
+    The samples come from one program; cutting them into variables is done on the host,
+    since compiling hundreds of slices would take longer than everything else.
+    """
+    random = _random(draws)
+    samples = dict[str, np.ndarray[Any, Any]]()
+    if random:
+        graph = Graph("samples")
+        keys = graph.add_parameter(TensorType((len(random), 4), U32), "keys")
+        with building(graph):
+            by_name = _samples(random, keys)
+        graph.results = list(by_name.values())
+        found = run_once(graph, [np.stack([d.key for d in random])])
+        samples = dict(zip(by_name, map(np.asarray, found), strict=True))
+    starts = dict(zip(map(id, random), segment_starts(_sizes(random)), strict=True))
+    values: list[np.ndarray[Any, Any]] = []
+    for d in draws:
+        shape, dtype = d.type.static_shape, d.type.dtype.numpy
+        if d.recipe.distribution == "constant":
+            values.append(np.full(shape, d.recipe.offset, dtype))
+            continue
+        start = starts[id(d)]
+        flat = samples[d.recipe.distribution][start : start + math.prod(shape)]
+        scaled = flat * np.float32(d.recipe.scale) + np.float32(d.recipe.offset)
+        values.append(scaled.astype(dtype).reshape(shape))
+    return values
 
 
 def initial_values_graph(draws: Sequence[Draw]) -> Graph:
     """The graph ``init``: keys u32[S,4] of the random draws to all initial values."""
     graph = Graph("init")
-    values: dict[int, Operand] = {}
-    random = [i for i, d in enumerate(draws) if d.recipe.distribution != "constant"]
+    random = _random(draws)
+    results: list[Operand] = []
     with building(graph):
+        samples: dict[str, Any] = {}
         if random:
-            keys = graph.add_parameter(TensorType((len(random), 4), U32), "keys")
-            sizes = [product(draws[i].type.shape) for i in random]
-            bits = ir_ops.random_bits_batched(keys, sizes=sizes)
-            values.update(_samples(draws, random, sizes, bits))
-        for i, d in enumerate(draws):
-            if i not in values:
+            type = TensorType((len(random), 4), U32)
+            samples = _samples(random, graph.add_parameter(type, "keys"))
+        starts = dict(zip(map(id, random), segment_starts(_sizes(random)), strict=True))
+        for d in draws:
+            if d.recipe.distribution == "constant":
                 fill = Literal(d.recipe.offset, d.type.dtype)
-                values[i] = ir_ops.broadcast_in_dim(fill, shape=d.type.shape, dims=[])
-    graph.results = [values[i] for i in range(len(draws))]
+                results.append(
+                    ir_ops.broadcast_in_dim(fill, shape=d.type.shape, dims=[])
+                )
+                continue
+            start = starts[id(d)]
+            limit = start + product(d.type.shape)
+            flat = samples[d.recipe.distribution]
+            part = ir_ops.slice_(flat, start=[start], limit=[limit])
+            scaled = ir_ops.add(
+                ir_ops.multiply(part, d.recipe.scale), d.recipe.offset
+            )
+            converted = ir_ops.convert(scaled, dtype=d.type.dtype)
+            results.append(ir_ops.reshape(converted, shape=d.type.shape))
+    graph.results = results
     return graph
 
 
-def _samples(
-    draws: Sequence[Draw], random: Sequence[int], sizes: Sequence[int], bits: Any
-) -> dict[int, Operand]:
-    """The values of the random draws; each distribution is computed once, flat."""
+def _random(draws: Sequence[Draw]) -> list[Draw]:
+    return [d for d in draws if d.recipe.distribution != "constant"]
+
+
+def _sizes(draws: Sequence[Draw]) -> list[int]:
+    return [product(d.type.shape) for d in draws]
+
+
+def _samples(draws: Sequence[Draw], keys: Any) -> dict[str, Any]:
+    """Flat samples for all draws, once for each distribution that occurs."""
+    bits = ir_ops.random_bits_batched(keys, sizes=_sizes(draws))
     transforms = {
         "uniform": ir_ops.bits_to_uniform,
         "normal": ir_ops.bits_to_normal,
         "truncated_normal": ir_ops.bits_to_truncated_normal,
     }
-    samples = {
-        name: transforms[name](bits)
-        for name in dict.fromkeys(draws[i].recipe.distribution for i in random)
-    }
-    values: dict[int, Operand] = {}
-    starts = segment_starts(sizes)
-    for i, size, start in zip(random, sizes, starts, strict=True):
-        d = draws[i]
-        flat = samples[d.recipe.distribution]
-        part = ir_ops.slice_(flat, start=[start], limit=[start + size])
-        start += size
-        scaled = ir_ops.multiply(part, d.recipe.scale)
-        if d.recipe.offset:
-            scaled = ir_ops.add(scaled, d.recipe.offset)
-        if d.type.dtype is not F32:
-            scaled = ir_ops.convert(scaled, dtype=d.type.dtype)
-        values[i] = ir_ops.reshape(scaled, shape=d.type.shape)
-    return values
+    names = dict.fromkeys(d.recipe.distribution for d in draws)
+    return {name: transforms[name](bits) for name in names}

@@ -509,7 +509,7 @@ class Identity(Initializer):
                 f"Received: shape={tuple(shape)} of rank {len(shape)}"
             )
         kind = ir_dtype(standardize_dtype(dtype)).numpy
-        return Array((np.eye(*shape) * self.gain).astype(kind))
+        return Array((np.eye(shape[0], shape[1]) * self.gain).astype(kind))
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}

@@ -7,8 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -22,17 +22,20 @@ LOGGER = logging.getLogger("graphc")
 
 STATUS_SECONDS = 0.2
 
-# Notebooks and this IDE overwrite a line after "\r" although they are no terminals.
+# Notebooks and PyCharm overwrite a line after "\r" although they are no terminals.
 _OVERWRITES = "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
 
 
 class _Line:
-    """The last line of the terminal, which is overwritten until it is finished."""
+    """The last line of the terminal, which is overwritten until it is finished.
 
-    def __init__(self) -> None:
-        # It looks up sys.stdout whenever it prints, so redirections work.
+    Args:
+        file: Where to print; None for what `sys.stdout` is whenever it prints.
+    """
+
+    def __init__(self, file: IO[str] | None = None) -> None:
         self._console = Console(
-            highlight=False, markup=False, emoji=False, force_jupyter=False
+            file=file, highlight=False, markup=False, emoji=False, force_jupyter=False
         )
         self._lock = threading.Lock()
         self._shown = 0
@@ -160,7 +163,8 @@ class Progbar:
     Example:
     >>> bar = Progbar(target=3, verbose=2)
     >>> for step in range(3):
-    ...     bar.update(step + 1, values=[("loss", 1.0 / (step + 1))])
+    ...     bar.update(step + 1, [("loss", 1 / (step + 1))])  # doctest: +ELLIPSIS
+    3/3 - 0s - ...s/step - loss: 0.3333
     """
 
     def __init__(
@@ -193,16 +197,16 @@ class Progbar:
     def update(
         self,
         current: int,
-        values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+        values: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
         finalize: bool | None = None,
     ) -> None:
         """Moves the bar.
 
         Args:
             current: The number of steps done.
-            values: Pairs of name and value for the steps since the last update; or a
-                mapping of values that are averages already, which is read only when
-                the bar is drawn.
+            values: A list of pairs of name and value, for the steps since the last
+                update; or a mapping of values that are averages already, which is read
+                only when the bar is drawn.
             finalize: Whether this is the last update; None for when `target` is reached.
         """
         reached = self.target is not None and current >= self.target
@@ -211,21 +215,21 @@ class Progbar:
         if self._first is None:
             self._first = (now, current)
         averages: Mapping[str, Any] | None = None
-        if isinstance(values, Mapping):
-            averages = cast("Mapping[str, Any]", values)
-        elif values is not None:
+        if isinstance(values, (list, tuple)):
             self._accumulate(values, max(current - self._seen, 1), finalize)
+        elif values is not None:
+            averages = cast("Mapping[str, Any]", values)
         self._seen = current
         if finalize or reached or now >= self._next_drawing:
             self._next_drawing = now + self.interval
             self._draw(now, averages, finalize)
 
-    def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
+    def add(self, n: int, values: Sequence[tuple[str, Any]] | None = None) -> None:
         """Moves the bar by `n` steps; see `update`."""
         self.update(self._seen + n, values)
 
     def _accumulate(
-        self, values: Iterable[tuple[str, Any]], steps: int, finalize: bool
+        self, values: Sequence[tuple[str, Any]], steps: int, finalize: bool
     ) -> None:
         for name, value in values:
             stateless = self._stateless
@@ -247,7 +251,7 @@ class Progbar:
             return
         if averages is None:
             averages = {name: total / n for name, (total, n) in self._sums.items()}
-        if finalize:
+        if finalize and self.target is None:
             self.target = self._seen
         text = self._text(now, averages, finalize)
         if not interactive:

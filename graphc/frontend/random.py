@@ -16,9 +16,11 @@ from graphc.frontend import ops
 from graphc.frontend.dispatch import op
 from graphc.frontend.dtypes import floatx, is_float, standardize_dtype
 from graphc.frontend.seeds import global_seed, next_draw, path_hash, random_key
-from graphc.frontend.tracing import current_path, tensor, value
+from graphc.frontend.tracing import current_path, current_trace, tensor, value
 from graphc.frontend.variables import Variable
+from graphc.ir import Location
 from graphc.ir import ops as ir_ops
+from graphc.ir.errors import GraphError
 
 __all__ = [
     "SeedGenerator",
@@ -89,6 +91,16 @@ def _source(seed: Any) -> Any:
     if isinstance(seed, SeedGenerator):
         return seed
     if seed is None:
+        trace = current_trace()
+        if trace is not None:
+            raise GraphError(
+                "a random draw in a traced function needs a seed: without one it would"
+                " give the same numbers in every step",
+                received="seed=None",
+                location=Location.capture(trace.builder.path),
+                hint="make a SeedGenerator in the layer's __init__, keep it as an"
+                " attribute and pass it as seed=self.seed_generator",
+            )
         return random_key(global_seed(), next_draw(current_path()))
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return random_key(int(seed), "")
@@ -192,11 +204,13 @@ def uniform(
 
 @op
 def _randint(source: Any, shape: Any, low: Any, high: Any, dtype: str) -> Any:
-    sample = tensor(ir_ops.random_uniform(_key(source), shape=list(shape)))
-    span = ops.cast(high - low, "float32")
-    # A product that rounds up to the span would give the excluded bound.
-    index = ops.minimum(ops.floor(sample * span), span - 1.0)
-    return ops.cast(ops.cast(index, "int32") + low, dtype)
+    bits = tensor(ir_ops.random_bits(_key(source), shape=list(shape)))
+    # The upper half of a 64-bit product: a random fraction of the span.
+    low, high = ops.cast(low, "int64"), ops.cast(high, "int64")
+    span = ops.cast(high - low, "uint64")
+    product = ops.cast(bits, "uint64") * span
+    index = ops.cast(ops.right_shift(product, np.uint64(32)), "int64")
+    return ops.cast(index + low, dtype)
 
 
 def randint(
@@ -207,7 +221,7 @@ def randint(
     Args:
         shape: The shape of the result.
         minval: The lower bound.
-        maxval: The upper bound, which is excluded; at most 2**24 above `minval`.
+        maxval: The upper bound, which is excluded; at most 2**32 above `minval`.
         dtype: An integer dtype.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """

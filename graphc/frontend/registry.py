@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import threading
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["CUSTOM_OBJECTS", "Registry"]
+__all__ = ["CUSTOM_OBJECTS", "Registry", "custom_scope", "find_custom", "registered_name"]
 
 CUSTOM_OBJECTS: dict[str, Any] = {}
 """Users' classes and functions by registered name, such as ``my_package>MyLoss``."""
+
+
+class _Scopes(threading.local):
+    """The names that open scopes of this thread add, innermost first."""
+
+    def __init__(self) -> None:
+        self.names: ChainMap[str, Any] = ChainMap()
+
+
+_SCOPES = _Scopes()
+
+
+@contextmanager
+def custom_scope(names: Mapping[str, Any]) -> Iterator[None]:
+    """While open, `names` stand for users' classes and functions in this thread."""
+    previous = _SCOPES.names
+    _SCOPES.names = previous.new_child(dict(names))
+    try:
+        yield
+    finally:
+        _SCOPES.names = previous
+
+
+def find_custom(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The user's class or function of that name, or None.
+
+    Args:
+        name: A registered name or the name of a class or function.
+        custom_objects: More names, which win over open scopes, which win over what is
+            registered.
+    """
+    for names in (custom_objects or {}, _SCOPES.names, CUSTOM_OBJECTS):
+        if name in names:
+            return names[name]
+    return None
+
+
+def registered_name(item: Any) -> str | None:
+    """The name that a class or function is registered under, or None."""
+    return next((n for n, known in CUSTOM_OBJECTS.items() if known is item), None)
 
 
 class Registry:
@@ -51,7 +94,11 @@ class Registry:
 
     def holds(self, item: Any) -> bool:
         """Whether `item` is one of the family's own classes and functions."""
-        return any(known is item for known in self._items.values())
+        return self.name_of(item) is not None
+
+    def name_of(self, item: Any) -> str | None:
+        """The first name that one of the family's own is registered under, or None."""
+        return next((n for n, known in self._items.items() if known is item), None)
 
     def find(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """The class or function called `name`.
@@ -63,10 +110,12 @@ class Registry:
         Raises:
             ValueError: If nothing is registered under it; gives the nearest name.
         """
-        for names in (custom_objects or {}, CUSTOM_OBJECTS, self._items):
-            if name in names:
-                return names[name]
-        near = difflib.get_close_matches(name, [*self._items, *CUSTOM_OBJECTS], n=1)
+        found = find_custom(name, custom_objects)
+        if found is None:
+            found = self._items.get(name)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(name, [*self._items, *CUSTOM_OBJECTS], 1, 0.5)
         raise ValueError(
             f"Could not interpret {self.family} identifier. Expected a registered "
             f"name. Received: identifier={name!r}"
@@ -103,27 +152,29 @@ class Registry:
         """
         if item is None:
             return None
-        custom = next((n for n, known in CUSTOM_OBJECTS.items() if known is item), None)
         if inspect.isfunction(item):
             if item.__name__ == "<lambda>":
                 raise ValueError(
                     f"A lambda cannot be saved. Expected a named {self.family} "
                     f"function. Received: {item!r}"
                 )
+            built_in = self.holds(item)
+            name = registered_name(item) or item.__name__
             return {
-                "module": "builtins",
+                "module": "builtins" if built_in else None,
                 "class_name": "function",
-                "config": custom or item.__name__,
-                "registered_name": custom or "function",
+                "config": name,
+                "registered_name": "function" if built_in else name,
             }
         kind = type(item)
-        custom = next((n for n, known in CUSTOM_OBJECTS.items() if known is kind), None)
         built_in = self.holds(kind)
         return {
             "module": self.module if built_in else None,
             "class_name": kind.__name__,
             "config": item.get_config(),
-            "registered_name": None if built_in else custom or kind.__name__,
+            "registered_name": None
+            if built_in
+            else registered_name(kind) or kind.__name__,
         }
 
     def deserialize(
@@ -150,10 +201,22 @@ class Registry:
             )
         name, inner = config["class_name"], config.get("config")
         if name == "function":
-            return self.find(str(inner), custom_objects)
+            name, inner = inner, None
         registered = config.get("registered_name")
-        known = registered in (custom_objects or {}) or registered in CUSTOM_OBJECTS
-        found = self.find(registered if known else str(name), custom_objects)
-        if not inspect.isclass(found):
-            return found
-        return found.from_config(dict(inner or {}))
+        found = find_custom(registered, custom_objects) if registered else None
+        if found is None and config.get("module", self.module) is None:
+            # It was a user's own, whatever here has the same name.
+            found = find_custom(str(name), custom_objects)
+            if found is None:
+                raise self._not_registered(registered or name)
+        if found is None:
+            found = self.find(str(name), custom_objects)
+        make = getattr(found, "from_config", None) if inspect.isclass(found) else None
+        return found if make is None else make(dict(inner or {}))
+
+    def _not_registered(self, name: Any) -> ValueError:
+        return ValueError(
+            f"Could not find the {self.family} {name!r}, which is no part of graphc."
+            " Expected it among `custom_objects`, or registered with"
+            " @graphc.saving.register_keras_serializable()."
+        )

@@ -30,9 +30,9 @@ class Regularizer:
         >>> import graphc
         >>> class L3(graphc.regularizers.Regularizer):
         ...     def __call__(self, x):
-        ...         return 0.1 * graphc.ops.sum(graphc.ops.abs(x) ** 3)
+        ...         return 0.5 * graphc.ops.sum(graphc.ops.abs(x) ** 3)
         >>> float(L3()([1.0, 2.0]))
-        0.9
+        4.5
     """
 
     def __call__(self, x: Any) -> Any:

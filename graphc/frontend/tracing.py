@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphc.frontend.dtypes import result_type
 from graphc.frontend.tensor import Array, Tensor, TracedTensor
 from graphc.ir import Graph, Literal, Operand, TensorType, Value, dtype
 from graphc.ir import ops as ir_ops
@@ -281,7 +282,8 @@ def _operand(x: Any, wanted: str | None, trace: Trace) -> Operand:
     if isinstance(x, (list, tuple)) and any(
         isinstance(leaf, (Tensor, SymbolicDim)) for leaf in _leaves(x)
     ):
-        return _stack([_operand(item, wanted, trace) for item in x])
+        common = wanted or result_type(*_leaves(x))
+        return _stack([value(item, common) for item in x])
     return constant(_host_array(x, wanted))
 
 

@@ -15,7 +15,9 @@ from graphc.frontend.program import (
     array_type,
     is_array,
     raw,
+    run_program,
     trace_program,
+    wrap,
 )
 from graphc.frontend.tensor import Array, Tensor, TracedTensor
 from graphc.frontend.tracing import Trace, current_trace, tensor, value
@@ -172,6 +174,15 @@ class JittedFunction:
         return optree.tree_map(Array, program(arrays))
 
 
+def _run_eagerly(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Traces a function anew and runs it: what it closes over may have changed."""
+    leaves, structure = optree.tree_flatten(arguments)
+    examples = [_array(x) if _is_input(x) else x for x in leaves]
+    program = program_of(function, optree.tree_unflatten(structure, examples))
+    arrays = [raw(x) for x, given in zip(examples, leaves, strict=True) if _is_input(given)]
+    return wrap(program.structure, run_program(program, arrays))
+
+
 def _is_input(x: Any) -> bool:
     return is_array(x) or isinstance(x, (bool, int, float))
 
@@ -250,9 +261,10 @@ def value_and_grad(
         variables: Variables to differentiate with respect to instead of arguments.
 
     Returns:
-        A function of the same arguments that returns ``(value, gradients)``, where
-        value is what `function` returns, and gradients has the structure of
-        ``argnums`` or, given variables, is a list with one gradient each.
+        A function of the same arguments that returns ``(value, gradients)``. Outside of
+        `jit` and training steps each call traces it anew. The value is what `function`
+        returns; gradients has the structure of `argnums` or, given variables, is a
+        list with one gradient each.
 
     Raises:
         GraphError: If the value is not a scalar float, or an op on the way to it has
@@ -264,7 +276,7 @@ def value_and_grad(
     @functools.wraps(function)
     def differentiated(*arguments: Any) -> Any:
         if current_trace() is None:
-            return JittedFunction(differentiated)(*arguments)
+            return _run_eagerly(differentiated, arguments)
         if variables is not None:
             return _differentiate(function, arguments, (), has_aux, variables)
         single = isinstance(argnums, int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CodeType
 from typing import Any
@@ -13,7 +13,7 @@ from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node, clone_nodes, lookup
 from graphc.ir.location import Location
 from graphc.ir.opdef import CURRENT, OpDef
-from graphc.ir.types import BOOL, F32, I32, DType, dtype
+from graphc.ir.types import BOOL, F32, I32, dtype
 from graphc.ir.values import Literal, Operand, Value
 
 
@@ -78,32 +78,30 @@ class GraphBuilder:
 
 def literal_operands(op: OpDef, operands: Sequence[Any]) -> list[Operand]:
     """`operands` with Python numbers and NumPy scalars turned into literals."""
-    if all(isinstance(o, (Value, Literal)) for o in operands):
-        return list(operands)
+    return [
+        operand if isinstance(operand, (Value, Literal)) else _literal(op, operands, i)
+        for i, operand in enumerate(operands)
+    ]
+
+
+def _literal(op: OpDef, operands: Sequence[Any], position: int) -> Literal:
+    number = operands[position]
+    if not isinstance(number, (bool, int, float, np.generic)):
+        raise GraphError(
+            f"{op.name}: operands must be values, literals or numbers",
+            received=type(number).__name__,
+        )
     last = len(op.dtypes) - 1
-
-    def dtype_of(position: int, number: Any) -> DType:
-        accepted = op.dtypes[min(position, last)]
-        for other, operand in enumerate(operands):
-            typed = isinstance(operand, (Value, Literal))
-            if typed and op.dtypes[min(other, last)] == accepted:
-                return operand.dtype
-        if isinstance(number, np.generic):
-            return dtype(number.dtype)
-        return BOOL if isinstance(number, bool) else I32 if isinstance(number, int) else F32
-
-    read: list[Operand] = []
-    for position, operand in enumerate(operands):
-        if isinstance(operand, (Value, Literal)):
-            read.append(operand)
-        elif isinstance(operand, (bool, int, float, np.generic)):
-            read.append(Literal(operand, dtype_of(position, operand)))
-        else:
-            raise GraphError(
-                f"{op.name}: operands must be values, literals or numbers",
-                received=type(operand).__name__,
-            )
-    return read
+    accepted = op.dtypes[min(position, last)]
+    for other, operand in enumerate(operands):
+        typed = isinstance(operand, (Value, Literal))
+        if typed and op.dtypes[min(other, last)] == accepted:
+            return Literal(number, operand.dtype)
+    if isinstance(number, np.generic):
+        return Literal(number, dtype(number.dtype))
+    if isinstance(number, bool):
+        return Literal(number, BOOL)
+    return Literal(number, I32 if isinstance(number, int) else F32)
 
 
 def current_builder() -> GraphBuilder:
@@ -116,7 +114,7 @@ def current_builder() -> GraphBuilder:
 @contextmanager
 def building(
     graph: Graph, before: Node | None = None, location: Location | None = None
-) -> Iterator[GraphBuilder]:
+) -> Generator[GraphBuilder, None, None]:
     """While open, ops that are called add nodes to `graph`.
 
     Example:
@@ -140,7 +138,7 @@ def building(
 
 
 @contextmanager
-def entered(builder: GraphBuilder) -> Iterator[None]:
+def entered(builder: GraphBuilder) -> Generator[None, None, None]:
     """While open, `builder` is the current builder of this thread."""
     CURRENT.builders.append(builder)
     try:

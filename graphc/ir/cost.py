@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from graphc.ir.body import body_graph
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import Kind
+from graphc.ir.opdef import Kind, Trait
 from graphc.ir.types import TensorType
 from graphc.ir.values import Value
 
@@ -20,8 +19,9 @@ class Cost:
     Attributes:
         flops: Floating-point operations, a multiply-add counted as two. Elementwise
             ops count one for each result element, reductions one for each operand
-            element.
-        bytes: Bytes read and written if every node runs by itself.
+            element; integer arithmetic and data movement count nothing.
+        bytes: Bytes read and written if every node runs by itself. Literals are part
+            of the program, and so are constants until a node reads them.
     """
 
     flops: Dim
@@ -52,18 +52,20 @@ def node_cost(node: Node) -> Cost:
         return total
     operands = [o.type for o in node.operands]
     results = [r.type for r in node.results]
-    # Constants and literals are not moved by the node that reads them.
     read = [o.type for o in node.operands if isinstance(o, Value)]
-    moved = sum((_bytes(t) for t in (*read, *results)), 0)
+    written = [] if node.op.constant_names(node) else results
+    moved = sum((_bytes(t) for t in (*read, *written)), 0)
     return Cost(_flops(node, operands, results), moved)
 
 
 def _flops(node: Node, operands: list[TensorType], results: list[TensorType]) -> Dim:
     op = node.op
-    if op.flops is not None:
-        return op.flops(operands, results, **op.decode(node.attributes, None))
     if op.is_composite:
         return graph_cost(body_graph(op, operands, node.attributes)).flops
+    if Trait.MOVES_DATA in op.traits or not any(t.dtype.is_float for t in operands):
+        return 0
+    if op.flops is not None:
+        return op.flops(operands, results, **op.decode(node.attributes, None))
     if op.kind is Kind.ELEMENTWISE and results[0].dtype.is_float:
         return results[0].size
     if op.kind is Kind.REDUCTION:
@@ -71,5 +73,5 @@ def _flops(node: Node, operands: list[TensorType], results: list[TensorType]) ->
     return 0
 
 
-def _bytes(type: TensorType) -> Any:
-    return type.size * type.dtype.bits // 8
+def _bytes(type: TensorType) -> Dim:
+    return (type.size * type.dtype.bits + 7) // 8

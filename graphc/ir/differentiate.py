@@ -47,7 +47,9 @@ def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> 
         with building(result):
             gradients = backward(
                 result,
-                {head: Literal(1.0, head.type.dtype)} if isinstance(head, Value) else {},
+                {head: Literal(1.0, head.type.dtype)}
+                if isinstance(head, Value)
+                else {},
                 [result.parameters[i] for i in wrt],
             )
             found = [
@@ -127,9 +129,10 @@ def backward(
         for operand, cotangent in zip(
             node.operands, _pull_back(node, cotangents), strict=True
         ):
-            if cotangent is not None and isinstance(operand, Value):
-                if operand in active:
-                    _accumulate(cotangents, operand, cotangent)
+            if cotangent is None or not isinstance(operand, Value):
+                continue
+            if operand in active:
+                _accumulate(cotangents, operand, cotangent)
     builder.location = outer
     return [cotangents.get(value) for value in wrt]
 
@@ -154,9 +157,7 @@ def _accumulate(
             f"internal error: the cotangent of a {value.type} is a {cotangent.type}"
         )
     known = cotangents.get(value)
-    cotangents[value] = (
-        cotangent if known is None else OPS["add"](known, cotangent)
-    )
+    cotangents[value] = cotangent if known is None else OPS["add"](known, cotangent)
 
 
 def _pull_back(

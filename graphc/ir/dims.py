@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from graphc.ir.errors import GraphError, UnknownDimError
@@ -116,9 +117,7 @@ class SymbolicDim:
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
             # A quotient must come first or in parentheses: a*b//c means (a*b)//c.
-            factors = [factors[0]] + [
-                f"({f})" if "//" in f else f for f in factors[1:]
-            ]
+            factors = [factors[0]] + [f"({f})" if "//" in f else f for f in factors[1:]]
             sign = "-" if coefficient < 0 else "+" if text else ""
             if sign == "-" and "//" in factors[0]:
                 factors[0] = f"({factors[0]})"
@@ -196,7 +195,9 @@ def floor_divide(numerator: Dim, denominator: Dim) -> Dim:
         if not rest:
             return _canonical(even)
         if even:  # (4*B+1)//4 == B + 1//4: whole multiples leave the quotient.
-            return _canonical([*even, *_terms(floor_divide(_canonical(rest), denominator))])
+            return _canonical(
+                [*even, *_terms(floor_divide(_canonical(rest), denominator))]
+            )
     if isinstance(numerator, int):
         numerator = SymbolicDim((((), numerator),))
     atom: Atom = FloorDiv(numerator, denominator)
@@ -247,6 +248,7 @@ def substitute(dim: Dim, bindings: Mapping[str, Dim]) -> Dim:
 _TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_]\w*)|(//|[-+*()]))")
 
 
+@lru_cache(maxsize=4096)
 def parse_dim(text: str) -> Dim:
     """The dim that `text` spells: integers, symbols, ``+ - * //``, parentheses.
 

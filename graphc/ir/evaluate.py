@@ -15,7 +15,7 @@ from graphc.ir.build import building
 from graphc.ir.dims import SymbolicDim, substitute
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import OPS, AttributeKind
+from graphc.ir.opdef import OPS, AttributeKind, Trait
 from graphc.ir.types import F32, F64, DType, TensorType, dtype
 from graphc.ir.values import Literal, Operand, Value
 
@@ -61,9 +61,7 @@ def _named(of: Any) -> DType:
     return dtype(of)
 
 
-def bind_shapes(
-    graph: Graph, shapes: Sequence[tuple[int, ...]]
-) -> dict[str, int]:
+def bind_shapes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
     """The sizes of the symbols in the parameters' types, given the actual shapes.
 
     Raises:
@@ -77,9 +75,8 @@ def bind_shapes(
     bindings: dict[str, int] = {}
     for p, shape in zip(graph.parameters, shapes, strict=True):
         for dim, size in zip(p.shape, shape, strict=False):
-            if isinstance(dim, SymbolicDim) and str(dim) not in bindings:
-                if str(dim).isidentifier():
-                    bindings[str(dim)] = size
+            if isinstance(dim, SymbolicDim) and str(dim).isidentifier():
+                bindings.setdefault(str(dim), size)
     for p, shape in zip(graph.parameters, shapes, strict=True):
         if tuple(substitute(d, bindings) for d in p.shape) != tuple(shape):
             raise GraphError(
@@ -139,7 +136,14 @@ class Evaluator:
             attributes = self._attributes(node)
             if any(a.kind is AttributeKind.GRAPH for a in op.attributes.values()):
                 attributes["run"] = self.run
-            found = op.reference(*map(self._load, operands), **attributes)
+            if Trait.READS_BITS in op.traits:
+                loaded = [
+                    array.astype(operand.dtype.numpy, copy=False)
+                    for array, operand in zip(operands, node.operands, strict=True)
+                ]
+            else:
+                loaded = map(self._load, operands)
+            found = op.reference(*loaded, **attributes)
             results = as_tuple(found)
         else:
             results = self.run(self._body(node), *operands)
@@ -177,9 +181,7 @@ class Evaluator:
         try:
             values = [graph.add_parameter(type) for type in types]
             with building(graph):
-                graph.results = as_tuple(
-                    call_body(node.op, values, attributes, module)
-                )
+                graph.results = as_tuple(call_body(node.op, values, attributes, module))
         finally:
             module.remove(graph)
         return graph

@@ -18,9 +18,10 @@ from graphc.ir.errors import GraphError
 from graphc.ir.location import Location
 from graphc.ir.opdef import RETURN, OpDef
 from graphc.ir.printer import print_graph
-from graphc.ir.types import TensorType
-from graphc.ir.values import Attributes, Literal, Operand, Value
+from graphc.ir.types import TensorType, dtype
+from graphc.ir.values import Attributes, Literal, Operand, Value, is_name
 from graphc.ir.verifier import verify
+
 
 class Node:
     """One use of an op in a graph. Make nodes by calling ops, not this class.
@@ -56,7 +57,7 @@ class Node:
         self.op = op
         self.operands: tuple[Operand, ...] = tuple(operands)
         self.attributes = attributes
-        self.results = tuple(Value(t, None, self, i) for i, t in enumerate(types))
+        self.results = tuple([Value(t, None, self, i) for i, t in enumerate(types)])
         self.location = location
         self.graph: Graph | None = None
         self._previous: Node | None = None
@@ -257,7 +258,7 @@ class Graph:
     def reachable(self) -> list[Graph]:
         """This graph and all graphs it calls, directly or not, in order of first use."""
         found: dict[str, Graph] = {self.name: self}
-        queue = [self]
+        queue: list[Graph] = [self]
         for graph in queue:
             for callee in graph.callees():
                 if callee.name not in found:
@@ -337,7 +338,12 @@ class Module:
         self.constants: dict[str, np.ndarray[Any, Any]] = {}
 
     def add(self, graph: Graph) -> None:
-        """Adds a graph whose name no other graph of the module has."""
+        """Adds a graph whose name no other graph of the module has.
+
+        Raises:
+            GraphError: If the name is taken or is not an identifier.
+        """
+        _check_name(graph.name, "graph")
         if graph.name in self.graphs:
             raise GraphError(f"the module already has a graph @{graph.name}")
         self.graphs[graph.name] = graph
@@ -347,18 +353,62 @@ class Module:
         """Removes a graph."""
         del self.graphs[graph.name]
 
+    def include(self, graph: Graph, bindings: Mapping[str, Dim] | None = None) -> Graph:
+        """Adds a copy of a graph of another module, with what it calls and reads.
+
+        What has a name that is taken in this module gets a number behind it.
+
+        Args:
+            graph: The graph; it and its module stay as they are.
+            bindings: Dims to put for symbols in all types and attributes.
+
+        Returns:
+            The copy of `graph`.
+        """
+        graphs = graph.reachable()
+        taken = set(self.graphs)
+        renamed: dict[str, str] = {}
+        for each in graphs:
+            renamed[each.name] = fresh_name(each.name, taken)
+            taken.add(renamed[each.name])
+        for each in graphs:
+            copy = clone_graph(each, renamed[each.name], self, bindings)
+            for node in copy.nodes:
+                constants = {
+                    name: self.add_constant(each.module.constants[name], name)
+                    for name in node.op.constant_names(node)
+                }
+                node.attributes = node.op.rename(node.attributes, renamed, constants)
+        return self.graphs[renamed[graph.name]]
+
     def fresh_name(self, wanted: str) -> str:
         """`wanted`, or `wanted` with the first free number behind it."""
         return fresh_name(wanted, self.graphs)
 
     def add_constant(self, array: np.ndarray[Any, Any], name: str = "c") -> str:
-        """Stores an array and returns the name it is read by."""
+        """Stores an array and returns the name it is read by.
+
+        Raises:
+            GraphError: If graphs have no such dtype or the name is not an identifier.
+        """
         for existing, stored in self.constants.items():
             if stored is array:
                 return existing
+        _check_name(name, "constant")
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        dtype(native.dtype)
         name = fresh_name(name, self.constants)
-        self.constants[name] = array
+        self.constants[name] = native
         return name
+
+
+def _check_name(name: object, what: str) -> None:
+    if not is_name(name):
+        raise GraphError(
+            f"a {what}'s name must be an identifier, dots allowed",
+            received=repr(name)[:100],
+            hint="graphc.ir.values.sanitize_name makes one of any text",
+        )
 
 
 def fresh_name(wanted: str, taken: Any) -> str:

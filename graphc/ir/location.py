@@ -81,13 +81,12 @@ class Location:
         code, offset = self._site
         position = next(itertools.islice(code.co_positions(), offset // 2, None))
         line, end_line, column, end_column = position
+        line = line or code.co_firstlineno
+        source = linecache.getline(code.co_filename, line)
         if end_line == line and end_column is not None:
-            self._end_column = end_column + 1
-        self._site = (
-            _relative(code.co_filename),
-            line or code.co_firstlineno,
-            (column or 0) + 1,
-        )
+            self._end_column = _characters(source, end_column) + 1
+        column = _characters(source, column or 0) + 1
+        self._site = (_relative(code.co_filename), line, column)
         return self._site
 
     @property
@@ -136,6 +135,13 @@ class Location:
     def __repr__(self) -> str:
         file, line, column = self._resolve()
         return f"Location({file}:{line}:{column}, {self.path!r}, {self.origin!r})"
+
+
+def _characters(source: str, offset: int) -> int:
+    """How many characters of a line precede a UTF-8 byte offset, as Python counts."""
+    if source.isascii():
+        return offset
+    return len(source.encode()[:offset].decode(errors="ignore"))
 
 
 def _relative(file: str) -> str:

@@ -9,8 +9,9 @@ registered.
 from __future__ import annotations
 
 import enum
+import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,7 @@ from graphc.ir.types import DTYPES, DType, TensorType, dtype
 from graphc.ir.values import Attributes, Operand
 
 if TYPE_CHECKING:
-    from graphc.ir.graph import Graph, Module, Node
+    from graphc.ir.graph import Module, Node
 
 
 class Kind(enum.Enum):
@@ -55,6 +56,8 @@ class Trait(enum.Enum):
     """Overflows or loses all accuracy in narrow floats: computed in float32."""
     MOVES_DATA = "moves_data"
     """Copies elements without arithmetic: exact in every dtype."""
+    READS_BITS = "reads_bits"
+    """Depends on how elements are stored: the reference gets the declared dtypes."""
 
 
 class AttributeKind(enum.Enum):
@@ -87,6 +90,10 @@ class _Required:
 REQUIRED: Any = _Required()
 
 
+_UNFIT = (TypeError, ValueError, OverflowError, AttributeError, RecursionError)
+"""What reading a value of the wrong kind raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """An attribute's declaration: its name, what it holds and its default."""
@@ -106,7 +113,7 @@ class Attribute:
             return None
         try:
             return _ENCODE[self.kind](value)
-        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        except _UNFIT as error:
             raise GraphError(
                 f"attribute {self.name!r} must be of kind {self.kind.value}",
                 received=repr(value)[:200],
@@ -114,29 +121,39 @@ class Attribute:
 
     def decode(self, value: Any, module: Module | None) -> Any:
         """The Python object that the JSON form stands for."""
-        if value is None:
-            return None
-        if self.kind is AttributeKind.SHAPE:
-            return tuple(parse_dim(d) if isinstance(d, str) else d for d in value)
-        if self.kind is AttributeKind.DIM:
-            return parse_dim(value) if isinstance(value, str) else value
-        if self.kind is AttributeKind.INTS:
-            return tuple(value)
-        if self.kind is AttributeKind.INT_LISTS:
-            return tuple(tuple(inner) for inner in value)
-        if self.kind is AttributeKind.DTYPE:
-            return DTYPES[value]
+        if value is None or self.kind in _PLAIN:
+            return value
         if self.kind is AttributeKind.GRAPH:
             return _find(module.graphs if module else {}, value, "graph")
         if self.kind is AttributeKind.CONSTANT:
             return _find(module.constants if module else {}, value, "constant")
-        return value
+        return _DECODE[self.kind](value)
 
 
 def _find(table: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in table:
         raise GraphError(f"the module has no {what} @{name}")
     return table[name]
+
+
+def _decode_dim(value: int | str) -> Dim:
+    return parse_dim(value) if isinstance(value, str) else value
+
+
+_DECODE: dict[AttributeKind, Callable[[Any], Any]] = {
+    AttributeKind.INTS: tuple,
+    AttributeKind.INT_LISTS: lambda value: tuple(map(tuple, value)),
+    AttributeKind.DIM: _decode_dim,
+    AttributeKind.SHAPE: lambda value: tuple(map(_decode_dim, value)),
+    AttributeKind.DTYPE: lambda value: DTYPES[value],
+}
+_PLAIN = {
+    AttributeKind.INT,
+    AttributeKind.FLOAT,
+    AttributeKind.BOOL,
+    AttributeKind.STRING,
+}
+"""What is in JSON as the op's rules see it."""
 
 
 def _encode_int(value: Any) -> int:
@@ -154,7 +171,10 @@ def _encode_bool(value: Any) -> bool:
 def _encode_float(value: Any) -> float:
     if isinstance(value, (bool, str)):
         raise TypeError("not a number")
-    return float(value)
+    number = float(value)
+    if not math.isfinite(number):  # JSON has neither infinities nor NaN
+        raise ValueError("not finite")
+    return number
 
 
 def _encode_string(value: Any) -> str:
@@ -170,6 +190,12 @@ def _encode_dim(value: Any) -> int | str:
     return _encode_int(value)
 
 
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, (str, bytes, Mapping, Set)):
+        raise TypeError("not a list")
+    return value
+
+
 def _encode_name(value: Any) -> str:
     return _encode_string(value if isinstance(value, str) else value.name)
 
@@ -179,12 +205,12 @@ _ENCODE: dict[AttributeKind, Callable[[Any], Any]] = {
     AttributeKind.FLOAT: _encode_float,
     AttributeKind.BOOL: _encode_bool,
     AttributeKind.STRING: _encode_string,
-    AttributeKind.INTS: lambda value: [_encode_int(v) for v in value],
+    AttributeKind.INTS: lambda value: [_encode_int(v) for v in _items(value)],
     AttributeKind.INT_LISTS: lambda value: [
-        [_encode_int(v) for v in inner] for inner in value
+        [_encode_int(v) for v in _items(inner)] for inner in _items(value)
     ],
     AttributeKind.DIM: _encode_dim,
-    AttributeKind.SHAPE: lambda value: [_encode_dim(v) for v in value],
+    AttributeKind.SHAPE: lambda value: [_encode_dim(v) for v in _items(value)],
     AttributeKind.DTYPE: lambda value: dtype(value).name,
     AttributeKind.GRAPH: _encode_name,
     AttributeKind.CONSTANT: _encode_string,
@@ -370,7 +396,7 @@ class OpDef:
                 name = self.operands[min(position, len(self.operands) - 1)]
                 raise GraphError(
                     f"{self.name}: {name} must be {describe_dtypes(accepted)}",
-                    received=", ".join(map(str, operands)),
+                    received=", ".join(map(str, operands))[:400],
                 )
 
     def graph_names(self, node: Node) -> list[str]:
@@ -388,11 +414,28 @@ class OpDef:
             if declared.kind is kind and name in node.attributes
         ]
 
+    def rename(
+        self,
+        attributes: Attributes,
+        graphs: Mapping[str, str],
+        constants: Mapping[str, str],
+    ) -> Attributes:
+        """The attributes with new names for the graphs and constants they name."""
+        renamed = {AttributeKind.GRAPH: graphs, AttributeKind.CONSTANT: constants}
+        result = attributes
+        for name, declared in self.attributes.items():
+            names = renamed.get(declared.kind)
+            if names is not None and name in attributes:
+                result = result | {name: names[attributes[name]]}
+        return result
+
     def substitute_dims(
         self, attributes: Attributes, bindings: Mapping[str, Dim]
     ) -> Attributes:
         """The attributes with dims put for the symbols in them."""
         result = attributes
+        if not bindings:
+            return result
         for name, declared in self.attributes.items():
             value = attributes.get(name)
             if value is None:
@@ -450,7 +493,9 @@ _FAMILY_NAMES = {
 def describe_dtypes(accepted: frozenset[DType]) -> str:
     """How an error names a set of dtypes."""
     known = _FAMILY_NAMES.get(accepted)
-    return known or "one of " + ", ".join(d.name for d in DTYPES.values() if d in accepted)
+    return known or "one of " + ", ".join(
+        d.name for d in DTYPES.values() if d in accepted
+    )
 
 
 # -- the op table ------------------------------------------------------------------------

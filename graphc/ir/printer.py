@@ -19,7 +19,7 @@ from graphc.ir.types import BOOL, F32, F64, DType, TensorType, dtype
 from graphc.ir.values import Attributes, Literal, Operand, Value
 
 if TYPE_CHECKING:
-    from graphc.ir.graph import Graph, Node
+    from graphc.ir.graph import Graph, Module, Node
 
 
 def print_graph(graph: Graph) -> str:
@@ -27,7 +27,15 @@ def print_graph(graph: Graph) -> str:
 
     A graph that does not verify prints too, though what prints may not parse.
     """
-    graphs = graph.reachable()
+    return _text(graph.reachable(), graph.module)
+
+
+def print_module(module: Module) -> str:
+    """The text of all graphs of a module, in its order, and the constants they read."""
+    return _text(module.graphs.values(), module)
+
+
+def _text(graphs: Iterable[Graph], module: Module) -> str:
     constants: dict[str, None] = {}
     parts: list[str] = []
     for each in graphs:
@@ -35,8 +43,8 @@ def print_graph(graph: Graph) -> str:
         for node in each.nodes:
             constants.update(dict.fromkeys(node.op.constant_names(node)))
     for name in constants:
-        if name in graph.module.constants:
-            parts.append(_constant_text(name, graph.module.constants[name]))
+        if name in module.constants:
+            parts.append(_constant_text(name, module.constants[name]))
     return "".join(parts)
 
 

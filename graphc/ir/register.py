@@ -83,7 +83,7 @@ def composite(
     """
 
     def register(body: Callable[..., Any]) -> OpDef:
-        op = _register(
+        return _register(
             body,
             kind=kind,
             traits=frozenset(traits),
@@ -97,7 +97,6 @@ def composite(
             ulp=ulp,
             numerics=numerics,
         )
-        return op
 
     return register
 
@@ -139,6 +138,8 @@ def _check_complete(op: OpDef) -> None:
         missing.append("a reference")
     if op.vjp is None and op.body is None:
         missing.append("a vjp or the reason why it has none")
+    if op.kind is Kind.CONTRACTION and op.body is None and op.flops is None:
+        missing.append("its number of floating-point operations")
     if not op.samples:
         missing.append("samples")
     if not op.errors:

@@ -11,7 +11,12 @@ from graphc.ir.types import TensorType, checked_type
 
 def types_text(types: Sequence[TensorType]) -> str:
     """The types as an error shows them."""
-    return ", ".join(map(str, types))
+    return _listed(types)
+
+
+def _listed(items: Sequence[object], limit: int = 16) -> str:
+    text = ", ".join(map(str, items[:limit]))
+    return text if len(items) <= limit else f"{text}, ... ({len(items)} in all)"
 
 
 def require(condition: bool, message: str, *types: TensorType) -> None:
@@ -58,7 +63,7 @@ def checked_axes(name: str, axes: Sequence[int], rank: int) -> tuple[int, ...]:
     if len(set(axes)) != len(axes) or any(not 0 <= a < rank for a in axes):
         raise GraphError(
             f"{name}: axes must be distinct and within 0..{rank - 1}",
-            received=str(list(axes)),
+            received=f"[{_listed(axes)}]",
         )
     return tuple(axes)
 

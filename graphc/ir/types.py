@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import reduce
-from operator import mul
 from typing import Any, Literal
 
 import ml_dtypes
@@ -171,7 +169,10 @@ class TensorType:
 
 def product(dims: Iterable[Dim]) -> Any:
     """The product of `dims`; 1 for none."""
-    return reduce(mul, dims, 1)
+    total: Any = 1
+    for each in dims:
+        total = total * each
+    return total
 
 
 def tensor_type(of: str) -> TensorType:
@@ -198,7 +199,9 @@ def checked_type(element: DType, shape: Iterable[Dim]) -> TensorType:
     dims = tuple(shape)
     _check_rank(len(dims))
     if any(isinstance(d, int) and d < 0 for d in dims):
-        raise GraphError("a dimension is negative", received=str(TensorType(dims, element)))
+        raise GraphError(
+            "a dimension is negative", received=str(TensorType(dims, element))
+        )
     fixed = product(d or 1 for d in dims if isinstance(d, int))
     if fixed * element.bits >= 2**63:
         raise GraphError(f"tensor of {fixed} elements is too large to address")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
-from graphc.ir.types import BOOL, F32, DType, TensorType
+from graphc.ir.types import BOOL, DTYPES, F32, DType, TensorType
 
 if TYPE_CHECKING:
     from graphc.ir.graph import Graph, Node
@@ -47,13 +48,13 @@ class Literal:
     __slots__ = ("type", "value")
 
     def __init__(self, value: float | bool | np.generic, dtype: DType = F32) -> None:
-        self.type = TensorType((), dtype)
+        self.type = _SCALARS[dtype]
         if dtype is BOOL:
             self.value: float | int | bool = bool(value)
         elif dtype.is_float:
-            with np.errstate(over="ignore", invalid="ignore"):
-                number = float(np.asarray(float(value)).astype(dtype.numpy))
-            self.value = math.nan if math.isnan(number) else number  # one NaN only
+            number = float(value)
+            rounded = _rounded(number, dtype) if number else number
+            self.value = math.nan if math.isnan(rounded) else rounded  # one NaN only
         else:
             limits = _integer_limits(dtype)
             self.value = int(value)
@@ -87,6 +88,16 @@ class Literal:
 
     def __repr__(self) -> str:
         return f"Literal({self.value!r}, {self.dtype})"
+
+
+_SCALARS = {dtype: TensorType((), dtype) for dtype in DTYPES.values()}
+
+
+@lru_cache(maxsize=4096)
+def _rounded(number: float, dtype: DType) -> float:
+    """`number` as `dtype` holds it. Not for zeros: the cache would mix their signs."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.asarray(number).astype(dtype.numpy))
 
 
 def _integer_limits(dtype: DType) -> tuple[int, int]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.ops.control import value_and_gradient
+from graphc.ir.ops import (
+    value_and_gradient,
+)
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.rewrite import Rewriter
 

@@ -10,11 +10,12 @@ from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph
 from graphc.ir.opdef import OPS
 from graphc.passes.graph_pass import GraphPass, register
-from graphc.passes.identities import arithmetic, logic, shape
+from graphc.passes.identities import arithmetic, logic, reduction, shape, uniform
 from graphc.passes.rewrite import Rewriter
 from graphc.passes.rule import NumericsClass, Rule, RuleSet, rewrite_greedily
 
-RULES = arithmetic.RULES | logic.RULES | shape.RULES
+FAMILIES = (arithmetic, logic, uniform, shape, reduction)
+RULES = RuleSet([rule for family in FAMILIES for rule in family.RULES.rules])
 """All identities, in the order in which they are tried."""
 
 

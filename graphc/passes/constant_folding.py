@@ -13,7 +13,9 @@ import numpy as np
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Kind
-from graphc.ir.ops.shape import constant
+from graphc.ir.ops import (
+    constant,
+)
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.graph_pass import GraphPass, register
@@ -114,9 +116,6 @@ class _Folder:
             return False
         elements = sum(array.size for array in arrays)
         elements += sum(_size(result.type) for result in node.results)
-        if op.kind is Kind.REDUCTION:
-            # Windows and padding may make much of little.
-            elements += prod(1 + abs(n) for n in _integers(node.attributes))
         return elements <= self.options.max_elements
 
     def _fits(self, array: Array, stored: int) -> bool:
@@ -171,12 +170,3 @@ def _is_uniform(array: Array) -> bool:
 
 def _size(type: TensorType) -> float:
     return prod(type.static_shape) if not type.symbols else float("inf")
-
-
-def _integers(value: object) -> list[int]:
-    """The integers in a JSON value."""
-    if isinstance(value, dict):
-        return [n for inner in value.values() for n in _integers(inner)]
-    if isinstance(value, list):
-        return [n for inner in value for n in _integers(inner)]
-    return [value] if isinstance(value, int) else []

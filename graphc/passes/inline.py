@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.ops.control import call
+from graphc.ir.ops import (
+    call,
+)
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.rewrite import Rewriter, owner
 
@@ -31,7 +33,8 @@ class Inline(ModulePass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
         counts = _call_counts(graph)
-        # Callees first, so that sizes are those after inlining.
+        # Callees first: sizes are those after inlining, and what a graph that is
+        # copied still calls had several callers before.
         for caller in callees_first(graph):
             calls = [node for node in caller.nodes if node.op is call]
             for node in calls:
@@ -50,8 +53,7 @@ class Inline(ModulePass):
                 f" and {uses} uses"
             )
         else:
-            if rewriter.expand(node, "inline") and uses > 1:
-                counts += _calls(callee)
+            rewriter.expand(node, "inline")
             return
         rewriter.refuse(node, "inline", reason)
 
@@ -73,12 +75,9 @@ def callees_first(graph: Graph) -> list[Graph]:
 
 def _call_counts(graph: Graph) -> Counter[str]:
     """How often each reachable graph is named."""
-    counts: Counter[str] = Counter()
-    for caller in graph.reachable():
-        counts += _calls(caller)
-    return counts
-
-
-def _calls(graph: Graph) -> Counter[str]:
-    """How often `graph` names each graph that it calls."""
-    return Counter(name for node in graph.nodes for name in node.op.graph_names(node))
+    return Counter(
+        name
+        for caller in graph.reachable()
+        for node in caller.nodes
+        for name in node.op.graph_names(node)
+    )

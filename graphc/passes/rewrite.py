@@ -85,7 +85,8 @@ class Rewriter:
                 if self._granted(node, rule):
                     self._put(node, before, rule, operands, size)
                     return True
-        _discard(node, before)
+        if node.previous is not before:
+            _discard(node, before)
         return False
 
     def expand(self, node: Node, rule: str, origin: str | None = None) -> bool:

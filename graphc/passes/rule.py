@@ -17,7 +17,7 @@ from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.effects import Effects, is_dead
 from graphc.passes.rewrite import Proposal, Rewriter
 
-MAX_VISITS = 64
+MAX_VISITS = 24
 """How often the rules may come back to a node, on average."""
 
 Replacement: TypeAlias = "Operand | Sequence[Operand] | None"
@@ -31,7 +31,9 @@ class NumericsClass(enum.Enum):
     """How the results of a rewritten graph may differ from those before."""
 
     EXACT = "exact"
-    """Not at all: the same bits, signed zeros and infinities included; nan is nan."""
+    """Not at all: the same bits, signed zeros and infinities included; nan is nan.
+
+    Which zero the maximum or minimum of 0.0 and -0.0 is, no op says."""
     REASSOCIATES = "reassociates"
     """Equal over the reals: sums or products are taken in another order."""
     PRECISION = "precision"
@@ -81,6 +83,11 @@ class Example:
 
     types: tuple[str, ...]
     program: Callable[..., Any]
+
+
+def example(program: Callable[..., Any], *types: str) -> list[Example]:
+    """One example, over a tensor of any dtype or over tensors of the given types."""
+    return [Example(types or ("T[8]",), program)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,9 +164,6 @@ class RuleSet:
     def where(self, accepted: Callable[[Rule], bool]) -> RuleSet:
         """The rules that are accepted."""
         return RuleSet([rule for rule in self.rules if accepted(rule)])
-
-    def __or__(self, other: RuleSet) -> RuleSet:
-        return RuleSet([*self.rules, *other.rules])
 
     def at(self, op: OpDef) -> tuple[Rule, ...]:
         """The rules that may start from a node of `op`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.runtime.stages import Stages
 
@@ -42,8 +43,13 @@ class Program(Protocol):
         """The text it was compiled from."""
         ...
 
-    def run(self, *arrays: Any) -> tuple[Any, ...]:
-        """The results for one array per parameter."""
+    @property
+    def run(self) -> Callable[..., tuple[Any, ...]]:
+        """Takes one array per parameter and returns the tuple of results."""
+        ...
+
+    def explain(self, error: Exception) -> GraphcError | None:
+        """What an error of a run means, or None if it speaks for itself."""
         ...
 
     def memory(self) -> Memory | None:

@@ -28,6 +28,8 @@ def compile_graph(
         pipeline: The passes to run instead of the target's own, by name or as text.
             They must leave what the target takes: for XLA, primitives and calls.
         donate: The positions of parameters whose arrays the results may overwrite.
+            Put the results that replace donated parameters in the same order: an
+            array is reused for the first result of its type that is left.
 
     Raises:
         TargetError: For an unknown target, or one that is not available here.

@@ -22,6 +22,7 @@ class Executable:
         compile_seconds: How long each stage of the compilation took: ``passes``,
             ``emit``, ``compile``.
         report: What the passes did, or None if none ran.
+        program: The backend's own object; for XLA its ``jitted`` is a jax function.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Executable:
         self.target = target
         self.compile_seconds = dict(compile_seconds)
         self.report = report
-        self._program = program
+        self.program = program
         self._run = program.run
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
@@ -51,27 +52,31 @@ class Executable:
 
         Raises:
             GraphError: If the arrays do not fit the parameters.
+            CompileError: If the target fails while it runs the graph.
         """
         try:
             return self._run(*arrays)
-        except (TypeError, ValueError) as error:
-            # Looked at only now, so that a call that fits costs nothing.
-            if mismatch := find_mismatch(self.graph, arrays):
-                raise mismatch from error
-            raise
+        except Exception as error:
+            # Arrays are looked at only now: a call that fits costs nothing.
+            explained = self.program.explain(error)
+            if explained is None and isinstance(error, (TypeError, ValueError)):
+                explained = find_mismatch(self.graph, arrays)
+            if explained is None:
+                raise
+            raise explained from error
 
     @property
     def text(self) -> str:
         """The text that the target compiled: StableHLO for XLA."""
-        return self._program.text
+        return self.program.text
 
     def memory(self) -> Memory | None:
         """The memory of one run, or None where the target does not know."""
-        return self._program.memory()
+        return self.program.memory()
 
     def cost(self) -> dict[str, float] | None:
         """The target's estimates of one run, or None where it has none."""
-        return self._program.cost()
+        return self.program.cost()
 
     def __repr__(self) -> str:
         seconds = sum(self.compile_seconds.values())

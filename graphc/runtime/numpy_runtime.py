@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graphc.ir.errors import GraphcError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
 from graphc.runtime.backend import Memory
@@ -27,6 +28,10 @@ class NumpyProgram:
     def run(self, *arrays: Any) -> tuple[Any, ...]:
         """The results as NumPy arrays."""
         return evaluate(self._graph, *arrays)
+
+    def explain(self, error: Exception) -> GraphcError | None:
+        """None: the evaluator's errors are graphc's own."""
+        return None
 
     def memory(self) -> Memory | None:
         """Not known."""

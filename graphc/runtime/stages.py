@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graphc.ir.values import sanitize_name
 from graphc.runtime.settings import Settings
 
 
@@ -26,7 +25,7 @@ class Stages:
         self._directory: Path | None = None
         self._number = 0
         if settings.dump is not None:
-            self._directory = _new_directory(settings.dump, sanitize_name(name))
+            self._directory = _new_directory(settings.dump, name)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

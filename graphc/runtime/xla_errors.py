@@ -7,6 +7,7 @@ import re
 from graphc.codegen.stablehlo import StableHLO
 from graphc.ir.errors import CompileError
 from graphc.ir.graph import Graph, Node
+from graphc.ir.printer import value_names
 
 _COMPLAINT = re.compile(
     r"^(?:[A-Z_]+: )?(?P<file>.+):(?P<line>\d+):(?P<column>\d+): error: (?P<rule>.*)$",
@@ -31,38 +32,45 @@ def compile_error(error: Exception, graph: Graph, module: StableHLO) -> CompileE
         module: The emitted module.
     """
     words = str(error)
-    node, rule = None, words.strip().split("\n\n")[0]
-    if complaint := _COMPLAINT.search(words):
-        rule = complaint["rule"]
-        node = _find_node(module, complaint)
-    place = "" if node is None else f" at {_label(node)}"
+    complaint = _COMPLAINT.search(words)
+    if complaint is None:
+        rule, nodes = words.strip().split("\n\n")[0], []
+    else:
+        rule, nodes = complaint["rule"], _find_nodes(module, complaint, words)
+    location = nodes[0].location if nodes else None
+    # Of several nodes that the complaint may be about none is named.
+    place = f" at {_label(nodes[0])}" if len(nodes) == 1 else ""
     return CompileError(
         f"XLA refused graph @{graph.name}{place}",
         received=rule[:_MESSAGE_LIMIT],
-        location=None if node is None else node.location,
+        location=location,
         hint="GRAPHC_DUMP=<directory> keeps the graph and its StableHLO",
     )
 
 
-def _find_node(module: StableHLO, complaint: re.Match[str]) -> Node | None:
+def _find_nodes(module: StableHLO, complaint: re.Match[str], words: str) -> list[Node]:
+    """The nodes that a complaint may be about."""
     line = int(complaint["line"])
     if complaint["file"] == _TEXT:
-        return module.nodes[line - 1] if 0 < line <= len(module.nodes) else None
+        found = module.nodes[line - 1 : line] if line > 0 else ()
+        return [node for node in found if node is not None]
     place = (complaint["file"], line, int(complaint["column"]))
-    operation = _OPERATION.search(complaint["rule"])
-    found: Node | None = None
-    for node, text in zip(module.nodes, module.text.split("\n"), strict=False):
+    operation = _OPERATION.search(words)
+    there: dict[Node, None] = {}
+    named: dict[Node, None] = {}
+    for node, text in zip(module.nodes, module.text.splitlines(), strict=True):
         location = None if node is None else node.location
-        if location is None or place != (location.file, location.line, location.column):
+        if node is None or location is None:
             continue
-        # Several nodes may come from one place of the user's program: prefer the
-        # operation that the message names.
-        if operation is None or re.search(rf"{re.escape(operation[0])}\b", text):
-            return node
-        found = found or node
-    return found
+        if place != (location.file, location.line, location.column):
+            continue
+        there[node] = None
+        if operation is not None and re.search(rf"{re.escape(operation[0])}\b", text):
+            named[node] = None
+    return list(named or there)
 
 
 def _label(node: Node) -> str:
-    names = ", ".join(f"%{r.name}" for r in node.results if r.name is not None)
-    return f"{names} = {node.op.name}" if names else node.op.name
+    assert node.graph is not None
+    names = value_names(node.graph, node.graph.nodes)
+    return f"{', '.join(names[result] for result in node.results)} = {node.op.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 
 from graphc.codegen.stablehlo import StableHLO, emit_module, emit_stablehlo
+from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
@@ -57,7 +59,10 @@ class XlaProgram:
     Attributes:
         text: The StableHLO text.
         jitted: The jax function, which programs written in jax may call.
+            For a graph with 64-bit parameters or results that needs
+            ``jax.enable_x64(True)``.
         compiled: What jax knows about the compiled program.
+        run: Takes one array per parameter and returns the tuple of results.
     """
 
     def __init__(
@@ -83,12 +88,14 @@ class XlaProgram:
                 device or jax.default_backend(),
             )
             self.jitted = jax.jit(
-                _named(function.call, graph.name), donate_argnums=tuple(donate)
+                _named(function.call, graph.name),
+                donate_argnums=_reusable(donate, types, returned),
             )
             self.compiled = self.jitted.lower(*specs).compile()
         # jax 0.10 refuses its own 4-bit arrays when a compiled program is called.
         packed = any(type.dtype is I4 for type in types)
-        self._call: Callable[..., Any] = self.jitted if packed else self.compiled
+        call: Callable[..., Any] = self.jitted if packed else self.compiled
+        self.run = _in_64_bits(call) if self._wide else call
 
     def _context(self, device: str | None) -> ExitStack:
         """What to compile in: 64-bit numbers if need be, the device if one is named."""
@@ -99,15 +106,11 @@ class XlaProgram:
             stack.enter_context(jax.default_device(jax.devices(device)[0]))
         return stack
 
-    def run(self, *arrays: Any) -> tuple[Any, ...]:
-        """The results as jax arrays."""
-        try:
-            if self._wide:
-                with jax.enable_x64(True):
-                    return self._call(*arrays)
-            return self._call(*arrays)
-        except jax.errors.JaxRuntimeError as error:
-            raise compile_error(error, self._graph, self._module) from error
+    def explain(self, error: Exception) -> GraphcError | None:
+        """What XLA's failures mean for the graph."""
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return compile_error(error, self._graph, self._module)
+        return None
 
     def memory(self) -> Memory | None:
         """The memory of one run."""
@@ -130,6 +133,29 @@ class XlaProgram:
 
 def _spec(type: TensorType) -> Spec:
     return Spec(type.static_shape, type.dtype.numpy)
+
+
+def _reusable(
+    donate: Sequence[int], types: Sequence[TensorType], returned: Sequence[TensorType]
+) -> tuple[int, ...]:
+    """The donated positions that results can use; jax warns about the others."""
+    places = Counter(returned)
+    kept: list[int] = []
+    for position in donate:
+        if places[types[position]] > 0:
+            places[types[position]] -= 1
+            kept.append(position)
+    return tuple(kept)
+
+
+def _in_64_bits(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` with jax's 64-bit types turned on for its duration."""
+
+    def wide(*arrays: Any) -> Any:
+        with jax.enable_x64(True):
+            return call(*arrays)
+
+    return wide
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:

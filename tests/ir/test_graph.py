@@ -187,6 +187,32 @@ def test_constants_are_stored_once():
     assert module.add_constant(np.ones(2), "w") == "w"
 
 
+def test_constants_are_kept_in_native_byte_order():
+    graph = Graph("f")
+    array = np.array([1.5, -2.0], np.dtype(np.float32).newbyteorder())
+    name = graph.module.add_constant(array)
+    assert graph.module.constants[name].dtype == np.float32
+    with building(graph):
+        graph.results = [OPS["constant"](name=name)]
+    assert parse(str(graph)) == graph
+    (found,) = evaluate(graph)
+    assert found.tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize("array", [np.array([1j]), np.array([None]), np.array(["a"])])
+def test_constants_have_a_dtype_of_the_ir(array: np.ndarray):
+    with pytest.raises(GraphError, match="unknown dtype"):
+        Module().add_constant(array)
+
+
+@pytest.mark.parametrize("name", ["", "<lambda>", "a b", "1a", "é", "x" * 3 + "\n"])
+def test_graphs_and_constants_have_names_that_print(name: str):
+    with pytest.raises(GraphError, match="a graph's name must be an identifier"):
+        Graph(name)
+    with pytest.raises(GraphError, match="a constant's name must be an identifier"):
+        Module().add_constant(np.zeros(3), name)
+
+
 # -- copies and equality -----------------------------------------------------------------------
 
 

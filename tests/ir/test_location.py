@@ -61,6 +61,16 @@ def test_describes_the_line_with_carets(capture: Capture):
     )
 
 
+def test_columns_count_characters_and_not_bytes(capture: Capture):
+    location = capture("größe = 'ž'; keep(capture('über'))\n")
+    assert location.column == 19
+    assert location.describe() == (
+        "  at model.py:1:19, in layer 'über'\n"
+        "      größe = 'ž'; keep(capture('über'))\n"
+        "                        ^^^^^^^^^^^^^^^"
+    )
+
+
 def test_describes_a_call_that_spans_lines(capture: Capture):
     location = capture("keep(capture(\n  'a'\n))\n")
     assert location.describe() == (

@@ -15,7 +15,7 @@ SQUARES = """
     }
     graph @loss(%x: f32[3]) -> (f32[]) {
       %0 = multiply(%x, %x) : f32[3]  loc("square" m.py:7:9)
-      %1 = reduce_sum(%0) {axes=[0]} : f32[]  loc("sum" m.py:8:9)
+      %1 = reduce_sum(%0) {axes=[0]} : f32[]  loc("s" m:8:9)
       return %1
     }"""
 
@@ -27,13 +27,13 @@ def test_expands_forward_and_backward(check_pass):
         after="""
             graph @step(%x: f32[3]) -> (f32[], f32[3]) {
               %0 = multiply(%x, %x) : f32[3]  loc("square" m.py:7:9)
-              %loss = reduce_sum(%0) {axes=[0]} : f32[]  loc("sum" m.py:8:9)
-              %1 = broadcast_in_dim(1.0) {dims=[], shape=[3]} : f32[3]  loc("sum" m.py:8:9 from "gradient of reduce_sum")
+              %loss = reduce_sum(%0) {axes=[0]} : f32[]  loc("s" m:8:9)
+              %1 = broadcast_in_dim(1.0) {dims=[], shape=[3]} : f32[3]  loc("s" m:8:9 from "ORIGIN")
               %2 = multiply(%1, %x) : f32[3]  loc("square" m.py:7:9 from "gradient of multiply")
               %3 = multiply(%1, %x) : f32[3]  loc("square" m.py:7:9 from "gradient of multiply")
               %dx = add(%2, %3) : f32[3]  loc("square" m.py:7:9 from "gradient of multiply")
               return %loss, %dx
-            }""",
+            }""".replace("ORIGIN", "gradient of reduce_sum"),
     )
 
 

@@ -101,7 +101,8 @@ def test_results_no_larger_than_their_constants_are_folded():
         """%0 = iota() {axis=0, dtype="i32", shape=[4]} : i32[4]
           %1 = pad(%0, 0:i32) {high=[1099511627776], low=[0]} : i32[1099511627780]""",
         """%0 = iota() {axis=0, dtype="f32", shape=[2]} : f32[2]
-          %1 = reduce_window_max(%0) {padding=[[1048576,0]], strides=[1], window=[1048577]} : f32[2]""",
+          %1 = reduce_window_max(%0) {padding=[[1048576,0]], strides=[1], window=[1048577]}
+            : f32[2]""",
         # Not known, or not worth it.
         """%0 = iota() {axis=0, dtype="f32", shape=["B"]} : f32[B]
           %1 = sqrt(%0) : f32[B]""",

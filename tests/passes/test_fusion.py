@@ -8,10 +8,10 @@ from graphc.passes.fusion import Fusion
 
 MLP = """
     graph @f(%x: f32[8,4], %w: f32[4,4], %b: f32[4]) -> (f32[8,4]) {
-      %0 = dot_general(%x, %w) {contract=[[1],[0]]} : f32[8,4]  loc("mlp/d" m.py:1:1)
-      %1 = broadcast_in_dim(%b) {dims=[1], shape=[8,4]} : f32[8,4]  loc("mlp/d" m.py:2:1)
-      %2 = add(%0, %1) : f32[8,4]  loc("mlp/d" m.py:3:1)
-      %y = maximum(%2, 0.0) : f32[8,4]  loc("mlp/a" m.py:4:1)
+      %0 = dot_general(%x, %w) {contract=[[1],[0]]} : f32[8,4]  loc("m/d" m.py:1:1)
+      %1 = broadcast_in_dim(%b) {dims=[1], shape=[8,4]} : f32[8,4]  loc("m/d" m.py:2:1)
+      %2 = add(%0, %1) : f32[8,4]  loc("m/d" m.py:3:1)
+      %y = maximum(%2, 0.0) : f32[8,4]  loc("m/a" m.py:4:1)
       return %y
     }"""
 
@@ -22,14 +22,14 @@ def test_outlines_a_chain_and_names_it_by_its_layers(check_pass):
         before=MLP,
         after="""
             graph @f(%x: f32[8,4], %w: f32[4,4], %b: f32[4]) -> (f32[8,4]) {
-              %0 = dot_general(%x, %w) {contract=[[1],[0]]} : f32[8,4]  loc("mlp/d" m.py:1:1)
-              %y = call(%b, %0) {graph="fused_0_mlp"} : f32[8,4]  loc("mlp/a" m.py:4:1 from "ORIGIN")
+              %0 = dot_general(%x, %w) {contract=[[1],[0]]} : f32[8,4]  loc("m/d" m.py:1:1)
+              %y = call(%b, %0) {graph="fused_0_m"} : f32[8,4]  loc("m/a" m.py:4:1 from "ORIGIN")
               return %y
             }
-            graph @fused_0_mlp(%b: f32[4], %0: f32[8,4]) -> (f32[8,4]) {fused=true} {
-              %1 = broadcast_in_dim(%b) {dims=[1], shape=[8,4]} : f32[8,4]  loc("mlp/d" m.py:2:1)
-              %2 = add(%0, %1) : f32[8,4]  loc("mlp/d" m.py:3:1)
-              %y = maximum(%2, 0.0) : f32[8,4]  loc("mlp/a" m.py:4:1)
+            graph @fused_0_m(%b: f32[4], %0: f32[8,4]) -> (f32[8,4]) {fused=true} {
+              %1 = broadcast_in_dim(%b) {dims=[1], shape=[8,4]} : f32[8,4]  loc("m/d" m.py:2:1)
+              %2 = add(%0, %1) : f32[8,4]  loc("m/d" m.py:3:1)
+              %y = maximum(%2, 0.0) : f32[8,4]  loc("m/a" m.py:4:1)
               return %y
             }""".replace("ORIGIN", "fused from broadcast_in_dim, add, maximum"),
     )

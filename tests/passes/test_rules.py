@@ -15,7 +15,6 @@ from graphc.passes.canonicalize import RULES
 from graphc.passes.rule import Example, NumericsClass, rewrite_greedily
 from tests.equivalence import assert_same_meaning, random_arrays
 
-
 CASES = [
     pytest.param(rule, example, id=f"{rule.name}-{number}")
     for rule in RULES.rules

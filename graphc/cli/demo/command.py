@@ -12,8 +12,9 @@ import click
 import numpy as np
 
 from graphc.cli.demo import data, models
-from graphc.frontend import losses, optimizers
+from graphc.frontend import optimizers
 from graphc.frontend.seeds import set_random_seed
+from graphc.frontend.training import losses
 from graphc.passes import run_with_report
 from graphc.runtime.compile import emit
 

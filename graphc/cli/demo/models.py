@@ -13,11 +13,11 @@ def digits_cnn() -> models.Sequential:
         [
             layers.Input((8, 8, 1)),
             layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.BatchNormalization(),
+            layers.BatchNormalization(momentum=0.9),
             layers.Conv2D(32, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.Conv2D(64, 3, padding="same", activation="relu"),
-            layers.BatchNormalization(),
+            layers.BatchNormalization(momentum=0.9),
             layers.Flatten(),
             layers.Dropout(0.4),
             layers.Dense(10),

@@ -15,7 +15,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import F32, DType, TensorType
-from graphc.ir.values import Literal, Operand, Value, sanitize_name
+from graphc.ir.values import Literal, Operand, Value
 
 Lowering = Callable[..., None]
 """``(writer, node, **decoded attributes)``: writes what computes a node's results."""
@@ -65,7 +65,7 @@ class FunctionWriter:
                 self._names[value] = f"%{number}"
                 number += 1
             else:
-                self._names[value] = self.fresh(sanitize_name(value.name))
+                self._names[value] = self.fresh(value.name)
 
     def fresh(self, wanted: str) -> str:
         """A new SSA name: ``%wanted``, with a number behind it if that is taken."""

@@ -18,7 +18,6 @@ from graphc.codegen.stablehlo.text import function_type, string_text, type_text
 from graphc.ir.errors import GraphcError, UnsupportedError
 from graphc.ir.graph import Graph, Node, fresh_name
 from graphc.ir.location import Location
-from graphc.ir.values import sanitize_name
 
 LOWERINGS: dict[str, Lowering] = {
     **control.LOWERINGS,
@@ -68,7 +67,7 @@ def emit_module(graph: Graph) -> StableHLO:
     """As `emit_stablehlo`, with the node that each line was written for."""
     locations = Locations()
     functions = _function_names(graph)
-    lines = [f"module @{sanitize_name(graph.name)} {{"]
+    lines = [f"module @{graph.name} {{"]
     nodes: list[Node | None] = [None]
     for each in graph.reachable():
         writer = FunctionWriter(each, functions, locations.alias)
@@ -76,13 +75,14 @@ def emit_module(graph: Graph) -> StableHLO:
         lines += [f"  {line}" for line in writer.lines]
         nodes += writer.nodes
     lines += ["}", *locations.definitions()]
+    nodes += [None] * (len(lines) - len(nodes))
     return StableHLO("\n".join(lines) + "\n", tuple(nodes))
 
 
 def _function_names(graph: Graph) -> dict[str, str]:
     names = {graph.name: "main"}
     for callee in graph.reachable()[1:]:
-        names[callee.name] = fresh_name(sanitize_name(callee.name), names.values())
+        names[callee.name] = fresh_name(callee.name, names.values())
     return names
 
 

@@ -89,7 +89,10 @@ def dimension_size(f: FunctionWriter, node: Node, *, axis: int) -> None:
 def dynamic_slice(f: FunctionWriter, node: Node, *, sizes: Shape) -> None:
     """Writes the slice at a computed place."""
     names, types = f.operands(node), f.signature(node)
-    f.assign(node, f"stablehlo.dynamic_slice {names}, sizes = {ints(sizes)} : {types}")
+    f.assign(
+        node,
+        f"stablehlo.dynamic_slice {names}, sizes = {ints(map(int, sizes))} : {types}",
+    )
 
 
 def dynamic_update_slice(f: FunctionWriter, node: Node) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-__all__ = ["Callback", "Mode"]
+__all__ = ["Callback", "Mode", "overrides"]
 
 Mode = Literal["train", "test", "predict"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optree
 
-from graphc.frontend.callbacks.callback import Callback, Mode
+from graphc.frontend.callbacks.callback import Callback, Mode, overrides
 from graphc.frontend.callbacks.history import History
 from graphc.frontend.callbacks.logs import BatchLogs, to_floats
 from graphc.frontend.callbacks.progbar_logger import ProgbarLogger
@@ -42,6 +42,7 @@ class CallbackList(Callback):
         super().__init__()
         self.callbacks: list[Callback] = []
         self._batch_callbacks: dict[Mode, list[Callback]] = {}
+        self._batch_hooks: dict[str, list[Callable[..., Any]]] = {}
         for callback in optree.tree_leaves(callbacks):
             parts = (
                 callback.callbacks if isinstance(callback, CallbackList) else [callback]
@@ -70,6 +71,7 @@ class CallbackList(Callback):
             )
         self.callbacks.append(callback)
         self._batch_callbacks.clear()
+        self._batch_hooks.clear()
 
     def _has(self, kind: type[Callback]) -> bool:
         return any(isinstance(callback, kind) for callback in self.callbacks)
@@ -128,11 +130,17 @@ class CallbackList(Callback):
     def _call_batch_hook(
         self, mode: Mode, hook: str, batch: int, logs: Mapping[str, Any] | None
     ) -> None:
-        callbacks = self._with_batch_hooks(mode)
-        if callbacks:
+        functions = self._batch_hooks.get(hook)
+        if functions is None:
+            functions = self._batch_hooks[hook] = [
+                getattr(callback, hook)
+                for callback in self._with_batch_hooks(mode)
+                if _has_hook(callback, hook)
+            ]
+        if functions:
             logs = BatchLogs(logs)
-            for callback in callbacks:
-                getattr(callback, hook)(batch, logs)
+            for function in functions:
+                function(batch, logs)
 
     def _call_hook(self, hook: str, *arguments: Any) -> None:
         *index, logs = arguments
@@ -199,3 +207,9 @@ class CallbackList(Callback):
 
     def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         self._call_hook("on_predict_end", logs)
+
+
+def _has_hook(callback: Callback, hook: str) -> bool:
+    """Whether a callback's hook around batches does anything."""
+    alias = hook.replace("on_train_batch", "on_batch")
+    return overrides(callback, hook) or overrides(callback, alias)

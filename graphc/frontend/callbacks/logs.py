@@ -20,7 +20,7 @@ class BatchLogs(MutableMapping[str, Any]):
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        self._values: dict[str, Any] = dict(values or {})
+        self._values: dict[str, Any] = {} if values is None else dict(values)
 
     def __getitem__(self, name: str) -> Any:
         value = self._values[name] = _to_float(self._values[name])

@@ -84,7 +84,8 @@ class ProgbarLogger(Callback):
     def _update(self, batch: int, logs: Mapping[str, Any] | None) -> None:
         self._seen = batch + 1
         if self._bar is not None:
-            self._bar.update(self._seen, logs or {}, finalize=False)
+            logs = {} if logs is None else logs
+            self._bar.update(self._seen, logs, finalize=False)
 
     def _end(self, logs: Mapping[str, Any] | None) -> None:
         if self._bar is not None and self._seen:

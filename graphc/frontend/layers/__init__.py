@@ -1,5 +1,6 @@
 """Keras's layers."""
 
+from graphc.frontend.layers import registry as _registry
 from graphc.frontend.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from graphc.frontend.layers.attention import MultiHeadAttention
 from graphc.frontend.layers.convolution import (
@@ -78,3 +79,14 @@ MaxPool2D = MaxPooling2D
 SeparableConvolution2D = SeparableConv2D
 
 __all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()]
+
+# A `Lambda` has no config: its function is code, which files do not hold.
+_registry.LAYERS.add(
+    *(
+        known
+        for known in map(globals().get, __all__)
+        if isinstance(known, type)
+        and issubclass(known, Layer)
+        and known not in (Layer, Lambda)
+    )
+)

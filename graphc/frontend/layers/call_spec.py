@@ -74,6 +74,16 @@ def bind(
         ) from None
 
 
+def take_training(layer: Any, keywords: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The keywords of a call without a ``training`` that it does not take, and that."""
+    if "training" not in keywords or accepts(type(layer).call, "training"):
+        return keywords, None
+    if any(p.kind is p.VAR_KEYWORD for p in signature_of(type(layer).call).parameters.values()):
+        return keywords, None
+    rest = dict(keywords)
+    return rest, rest.pop("training")
+
+
 def is_tensor_like(x: Any) -> bool:
     """Whether a call argument is a tensor."""
     return isinstance(x, Tensor) or is_array(x)

@@ -50,6 +50,7 @@ class InputLayer(Layer):
         self.tensor = KerasTensor(self.batch_shape, self.input_dtype, self.name)
         self.tensor.operation = Operation(self, (), {}, self.name)
         self.tensor.operation.outputs = self.tensor
+        self._operations.append(self.tensor.operation)
         self.built = True
 
     def call(self) -> Any:

@@ -8,16 +8,19 @@ inputs, casts them to the compute dtype, and passes `training` and masks on.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
 import optree
 
-from graphc.frontend import dtype_policies, initializers, regularizers
+from graphc.frontend import constraints, dtype_policies, initializers, ops, regularizers
 from graphc.frontend.dtypes import is_float
-from graphc.frontend.keras_tensor import KerasTensor, record, symbolic_leaves
+from graphc.frontend.keras_tensor import KerasTensor, Operation, record, symbolic_leaves
 from graphc.frontend.layers.call_spec import (
     CALL_CONTEXT,
     accepts,
@@ -26,19 +29,15 @@ from graphc.frontend.layers.call_spec import (
     is_tensor_like,
     shape_of,
     signature_of,
+    take_training,
 )
+from graphc.frontend.layers.eager import call_eagerly
 from graphc.frontend.layers.input_spec import check_inputs
 from graphc.frontend.naming import auto_name, snake_case
-from graphc.frontend.program import (
-    Program,
-    Slot,
-    array_type,
-    is_array,
-    raw,
-    trace_program,
-)
+from graphc.frontend.program import array_type
 from graphc.frontend.random import SeedGenerator
-from graphc.frontend.tensor import Array, Tensor
+from graphc.frontend.stateless import call_stateless
+from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import current_trace, name_scope, tensor, value
 from graphc.frontend.variables import Variable, autocast
 from graphc.ir import Location
@@ -70,6 +69,15 @@ class Layer:
         array([[1., 2.]], dtype=float32)
     """
 
+    bookkeeping: ClassVar[frozenset[str]] = frozenset({"built"})
+    """Attributes that do not change what a call computes."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Makes `build` work the same whoever calls it."""
+        super().__init_subclass__(**keywords)
+        if "build" in cls.__dict__:
+            cls.build = _scoped(cls.build)
+
     def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
         """Notes the constructor's arguments, from which `get_config` works."""
         self = super().__new__(cls)
@@ -96,8 +104,11 @@ class Layer:
                 f" {keywords}. Expected some of: {', '.join(known)}, name, dtype,"
                 " trainable"
             )
-        if name is not None and not isinstance(name, str):
-            raise ValueError(f"Expected `name` to be a string. Received: name={name!r}")
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(
+                "Expected `name` to be a string without the character '/'."
+                f" Received: name={name!r}"
+            )
         self.name = name or auto_name(snake_case(type(self).__name__))
         self.declared_input_shape = (dim,) if shape is None and dim else shape
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -110,13 +121,18 @@ class Layer:
         self._own_trainable: list[Variable] = []
         self._own_non_trainable: list[Variable] = []
         self._own_losses: list[Any] = []
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, Any] = {}
+        self._operations: list[Operation] = []
 
     # -- to be overridden --------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights, given the shapes of the inputs."""
         self.built = True
+
+    def build_scope(self) -> Any:
+        """A context in which weights that are created get the layer's path."""
+        return name_scope(self.name)
 
     def call(self, *arguments: Any, **keywords: Any) -> Any:
         """Computes the outputs from the inputs."""
@@ -174,7 +190,7 @@ class Layer:
             name=name or "variable",
         )
         variable.regularizer = regularizers.get(regularizer)
-        variable.constraint = constraint
+        variable.constraint = constraints.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
         self._own(variable)
         if not self._trainable:
@@ -197,6 +213,8 @@ class Layer:
                 )
             self._own(given)
         object.__setattr__(self, name, given)
+        if self.__dict__.get("built") and name[0] != "_" and name not in self.bookkeeping:
+            _REVISION.number += 1
 
     def sublayers(self) -> list[Layer]:
         """The layers that are attributes of this one, in the order they were set."""
@@ -232,16 +250,18 @@ class Layer:
     @property
     def variables(self) -> list[Variable]:
         """All variables of the layer and its sublayers, seed states included."""
-        layers = [self, *self.sublayers()]
-        own = self.own_variables() + self.seed_states()
-        nested = [v for layer in layers[1:] for v in layer.variables]
-        return list({id(v): v for v in own + nested}.values())
+        found = [
+            variable
+            for layer in self._flatten_layers()
+            for variable in (*layer.own_variables(), *layer.seed_states())
+        ]
+        return list({id(v): v for v in found}.values())
 
     @property
     def weights(self) -> list[Variable]:
         """The weights of the layer and its sublayers, in Keras's order."""
-        nested = [v for layer in self.sublayers() for v in layer.weights]
-        return list({id(v): v for v in self.own_variables() + nested}.values())
+        found = [v for layer in self._flatten_layers() for v in layer.own_variables()]
+        return list({id(v): v for v in found}.values())
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -278,6 +298,7 @@ class Layer:
             layer._trainable = bool(trainable)
             for variable in layer._own_trainable:
                 variable.trainable = trainable
+        _REVISION.number += 1
 
     def count_params(self) -> int:
         """The number of scalars in the weights.
@@ -358,6 +379,17 @@ class Layer:
         for layer in self._flatten_layers():
             layer._own_losses = []
 
+    @contextmanager
+    def _losses_apart(self) -> Iterator[None]:
+        """While open, added losses are those of a trace that nobody keeps."""
+        kept = {layer: layer._own_losses for layer in self._flatten_layers()}
+        self.clear_losses()
+        try:
+            yield
+        finally:
+            for layer in self._flatten_layers():
+                layer._own_losses = kept.get(layer, [])
+
     # -- calling -------------------------------------------------------------------------
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -375,20 +407,24 @@ class Layer:
         return self._call_eagerly(arguments, keywords)
 
     def _call_symbolically(self, arguments: Any, keywords: Any) -> Any:
-        self.ensure_built(bind(self, arguments, keywords))
-        return record(self, arguments, keywords, self.name)
+        self.ensure_built(bind(self, arguments, take_training(self, keywords)[0]))
+        with self._losses_apart():
+            outputs = record(self, arguments, keywords, self.name)
+        for output in symbolic_leaves(outputs)[:1]:
+            assert output.operation is not None
+            self._operations.append(output.operation)
+        return outputs
 
     def _call_traced(self, arguments: Any, keywords: Any) -> Any:
+        keywords, training = take_training(self, keywords)
         bound = bind(self, arguments, keywords)
         self.ensure_built(bound)
         if CALL_CONTEXT.depth == 0:
             self.clear_losses()
-        training = bound.get("training")
-        if training is None:
+        if accepts(type(self).call, "training"):
+            training = bound["training"] = _training(self, bound)
+        elif training is None:
             training = CALL_CONTEXT.training
-        takes_training = accepts(type(self).call, "training")
-        if takes_training and training is not None:
-            bound["training"] = training
         masks = self._fill_masks(bound)
         self._check_inputs(bound)
         with name_scope(self.name), CALL_CONTEXT.entered(training):
@@ -396,54 +432,35 @@ class Layer:
             with autocast(self._autocast_dtype()):
                 outputs = _apply(type(self).call, self, cast)
                 outputs = self._with_masks(bound, outputs, masks)
-                if self.activity_regularizer is not None:
-                    for output in optree.tree_leaves(outputs):
-                        self.add_loss(self.activity_regularizer(output))
+                self._regularize(outputs)
         return outputs
 
     def _call_eagerly(self, arguments: Any, keywords: Any) -> Any:
-        leaves, structure = optree.tree_flatten((arguments, keywords))
-        slots: list[Any] = []
-        arrays: list[Any] = []
-        for leaf in leaves:
-            if is_array(leaf) or isinstance(leaf, Variable):
-                slots.append(Slot(len(arrays)))
-                arrays.append(raw(Array(leaf.numpy()) if isinstance(leaf, Variable) else leaf))
-            else:
-                slots.append(leaf)
-        types = tuple(array_type(a) for a in arrays)
-        static = tuple(x for x in slots if not isinstance(x, Slot))
-        frozen = tuple(layer.trainable for layer in self._flatten_layers())
-        key = (structure, types, static, frozen, CALL_CONTEXT.training)
-        program = self._programs.get(key)
-        if program is None:
-            slotted = optree.tree_unflatten(structure, slots)
-            program = trace_program(
-                self.name if self.name.isidentifier() else "layer",
-                lambda a, k: self._call_traced(a, k),
-                slotted,
-                types,
-            )
-            self._programs[key] = program
-            self.clear_losses()
-        return optree.tree_map(Array, program(arrays))
+        return call_eagerly(self, arguments, keywords, _REVISION.number)
+
+    def _regularize(self, outputs: Any) -> None:
+        """Adds the activity regularizer's loss, averaged over the batch."""
+        if self.activity_regularizer is None:
+            return
+        for output in optree.tree_leaves(outputs):
+            loss = self.activity_regularizer(output)
+            if output.shape:
+                loss = loss / ops.cast(ops.shape(output)[0], loss.dtype)
+            self.add_loss(loss)
 
     def ensure_built(self, bound: dict[str, Any]) -> None:
         """Calls `build` with the shapes of the bound arguments, unless that was done."""
         if self.built:
             return
-        with name_scope(self.name), autocast(None):
-            arguments = build_arguments(self, bound)
-            if arguments or not signature_of(type(self).build).parameters:
-                self.build(**arguments)
+        arguments = build_arguments(self, bound)
+        if arguments or not signature_of(type(self).build).parameters:
+            self.build(**arguments)
         self.built = True
 
     def ensure_built_for(self, input_shape: Any) -> None:
         """Calls `build` for a single input shape, unless the layer is built."""
         if not self.built:
-            with name_scope(self.name), autocast(None):
-                self.build(input_shape)
-            self.built = True
+            self.build(input_shape)
 
     def _check_inputs(self, bound: dict[str, Any]) -> None:
         if self.input_spec is not None and bound:
@@ -495,6 +512,13 @@ class Layer:
     def _with_masks(self, bound: dict[str, Any], outputs: Any, masks: Any) -> Any:
         custom = type(self).compute_mask is not Layer.compute_mask
         if not (custom or (self.supports_masking and masks is not None)) or not bound:
+            if masks is not None and not self.sublayers():
+                warnings.warn(
+                    f"Layer '{self.name}' (of type {type(self).__name__}) was passed an"
+                    " input with a mask, which it drops: layers after it do not see"
+                    " the mask. Set self.supports_masking = True to pass it on.",
+                    stacklevel=2,
+                )
             return outputs
         found = self.compute_mask(next(iter(bound.values())), masks)
         tensors, structure = optree.tree_flatten(outputs)
@@ -509,7 +533,71 @@ class Layer:
             marked.append(made)
         return optree.tree_unflatten(structure, marked + tensors[len(marked) :])
 
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *arguments: Any,
+        return_losses: bool = False,
+        **keywords: Any,
+    ) -> Any:
+        """Calls the layer with given values of its variables, which keep their own.
+
+        Args:
+            trainable_variables: A value for each of `trainable_variables`.
+            non_trainable_variables: A value for each of `non_trainable_variables`.
+            *arguments: Positional arguments of the call.
+            return_losses: Whether to return the added losses too.
+            **keywords: Keyword arguments of the call.
+
+        Returns:
+            The outputs and the new values of `non_trainable_variables`; and the
+            losses, if they are asked for.
+
+        Raises:
+            ValueError: If there is not one value for each variable.
+        """
+        variables = [*self.trainable_variables, *self.non_trainable_variables]
+        values = [*trainable_variables, *non_trainable_variables]
+
+        def call() -> Any:
+            outputs = self(*arguments, **keywords)
+            return outputs, self.losses if return_losses else None
+
+        (outputs, losses), after = call_stateless(variables, values, call)
+        after = after[len(self.trainable_variables) :]
+        return (outputs, after, losses) if return_losses else (outputs, after)
+
     # -- shapes --------------------------------------------------------------------------
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the only call in a functional model.
+
+        Raises:
+            AttributeError: If there is none, or several.
+        """
+        operation = self._only_operation("input")
+        tensors = operation.inputs or symbolic_leaves(operation.outputs)
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the only call in a functional model.
+
+        Raises:
+            AttributeError: If there is none, or several.
+        """
+        return self._only_operation("output").outputs
+
+    def _only_operation(self, what: str) -> Operation:
+        if len(self._operations) == 1:
+            return self._operations[0]
+        times = "never" if not self._operations else f"{len(self._operations)} times"
+        raise AttributeError(
+            f"Layer '{self.name}' has no one {what}: it was {times} called on symbolic"
+            " tensors."
+        )
 
     def compute_output_spec(self, *arguments: Any, **keywords: Any) -> Any:
         """The outputs for symbolic inputs, as symbolic tensors."""
@@ -567,7 +655,44 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-_NOT_LAYERS = {"_programs", "_constructed_with", "_own_losses"}
+_NOT_LAYERS = {"_programs", "_constructed_with", "_own_losses", "_operations"}
+
+
+class _Revision:
+    """Counts the changes to built layers, after which calls are traced again."""
+
+    number = 0
+
+
+_REVISION = _Revision()
+
+
+def _scoped(build: Callable[..., None]) -> Callable[..., None]:
+    """`build` with weights named below the layer, which is then built."""
+
+    @functools.wraps(build)
+    def build_in_scope(self: Layer, *arguments: Any, **keywords: Any) -> None:
+        if self.__dict__.get("_building"):  # a subclass's build calls its base's
+            return build(self, *arguments, **keywords)
+        object.__setattr__(self, "_building", True)
+        try:
+            with self.build_scope(), autocast(None):
+                build(self, *arguments, **keywords)
+        finally:
+            object.__setattr__(self, "_building", False)
+        self.built = True
+
+    return build_in_scope
+
+
+def _training(layer: Layer, bound: dict[str, Any]) -> Any:
+    """Whether a call is for training: as it says, or the calls around it, or its default."""
+    if bound.get("training") is not None:
+        return bound["training"]
+    if CALL_CONTEXT.training is not None:
+        return CALL_CONTEXT.training
+    default = signature_of(type(layer).call).parameters["training"].default
+    return None if default is inspect.Parameter.empty else default
 
 
 def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:

@@ -53,7 +53,7 @@ def _program(model: Model, kind: str) -> Program:
             raise ValueError(
                 f"Call compile() before graph({kind!r}): the step needs a loss."
             )
-        batch = (x, _target_types(model))
+        batch = (x, target_types(model))
     types, structure = optree.tree_flatten(batch, is_leaf=_is_type)
     return step.trace(tuple(types), structure)
 
@@ -68,7 +68,7 @@ def _input_types(model: Model, kind: str) -> Any:
     return optree.tree_map(lambda t: t.type, model.function.inputs_structure)
 
 
-def _target_types(model: Model) -> Any:
+def target_types(model: Model) -> Any:
     """The types of the targets that the compiled loss takes: its outputs' own, or
     class numbers for sparse losses."""
     outputs = model.function.outputs_structure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.function import Function
 from graphc.frontend.models.graphs import model_graph
+from graphc.frontend.models.saving import Saving
 from graphc.frontend.models.summary import print_summary
 from graphc.frontend.training.trainer import Trainer
 from graphc.ir import Graph
 
 
-class Model(Trainer, Layer):
+class Model(Saving, Trainer, Layer):
     """A model: made from symbolic inputs and outputs, or by subclassing.
 
     Args:
@@ -81,6 +83,21 @@ class Model(Trainer, Layer):
             return
         self.built = True
         self(_inputs_of(input_shape))
+
+    def build_scope(self) -> Any:
+        """No scope where the layers are built by calling the model, which opens one."""
+        return nullcontext() if type(self).build is Model.build else super().build_scope()
+
+    def ensure_built(self, bound: dict[str, Any]) -> None:
+        """Marks a subclassed model as built: its layers build when they are called."""
+        if type(self).build is Model.build:
+            self.built = True
+        else:
+            super().ensure_built(bound)
+
+    def has_call(self) -> bool:
+        """Whether the model can be called; one with its own train_step may not be."""
+        return self._function is not None or type(self).call is not Model.call
 
     def sublayers(self) -> list[Layer]:
         """The layers of the model, in Keras's order."""
@@ -219,11 +236,18 @@ class Model(Trainer, Layer):
             show_trainable=show_trainable,
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` makes an equal model from."""
-        if type(self).get_config is Model.get_config and self._function is None:
-            return Layer.get_config(self) | self._constructor_config()
-        return {"name": self.name, "trainable": self.trainable}
+    def consists_of_layers(self) -> bool:
+        """Whether the calls of its layers that were recorded are all that it computes."""
+        if self._function is None or type(self).call is not Model.call:
+            return False
+        called = {id(layer) for layer in self._function_layers}
+        return all(id(layer) in called for layer in Layer.sublayers(self))
+
+    def _call_traced(self, arguments: Any, keywords: Any) -> Any:
+        outputs = super()._call_traced(arguments, keywords)
+        if self._function is None:
+            self.note_call(arguments, keywords)
+        return outputs
 
     @property
     def input_layers(self) -> list[InputLayer]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.function import Function
 from graphc.frontend.models.model import Model
+from graphc.frontend.models.saving import layers_from_config
+from graphc.frontend.registry import custom_scope
+from graphc.frontend.serialization.objects import serialize_keras_object
 from graphc.frontend.tracing import name_scope, replay
 
 
@@ -21,6 +24,7 @@ class Sequential(Model):
             built at once.
         trainable: Whether the weights are trained.
         name: The model's name.
+        dtype: The dtype policy; the global one by default.
 
     Example:
         >>> import graphc
@@ -34,8 +38,9 @@ class Sequential(Model):
         layers: Sequence[Any] | None = None,
         trainable: bool = True,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(trainable=trainable, name=name)
+        super().__init__(trainable=trainable, name=name, dtype=dtype)
         self._stack: list[Layer] = []
         for layer in layers or ():
             self._append(layer)
@@ -87,6 +92,9 @@ class Sequential(Model):
         self._reset()
 
     def _reset(self) -> None:
+        for operation in self._function.operations if self._function is not None else ():
+            called = operation.function
+            called._operations = [o for o in called._operations if o is not operation]
         self._function = None
         self.built = False
         self._programs.clear()
@@ -96,12 +104,16 @@ class Sequential(Model):
         if not self._stack or self._function is not None:
             return
         first = self._stack[0]
+        source: KerasTensor | None = None
         if isinstance(first, InputLayer):
-            self._build_from(first.tensor)
+            source = first.tensor
         elif first.declared_input_shape is not None:
-            self._build_from(InputLayer(shape=tuple(first.declared_input_shape)).tensor)
+            source = InputLayer(shape=tuple(first.declared_input_shape)).tensor
         elif isinstance(first, Model) and first._function is not None:
-            self._build_from(InputLayer(batch_shape=first.input_shape).tensor)
+            source = InputLayer(batch_shape=first.input_shape).tensor
+        if source is not None:
+            with name_scope(self.name):
+                self._build_from(source)
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers for inputs of this shape, batch dimension included."""
@@ -121,9 +133,8 @@ class Sequential(Model):
             return
         self.built = True
         x = source
-        with name_scope(self.name):
-            for layer in self.layers:
-                x = layer(x)
+        for layer in self.layers:
+            x = layer(x)
         self._function = Function(source, x)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -141,3 +152,40 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         """The layers of the stack, without the input layer."""
         return self.sublayers()
+
+    def consists_of_layers(self) -> bool:
+        """Whether the model does nothing but call its layers in turn."""
+        return type(self).call is Sequential.call
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal model from: JSON values."""
+        made_by_user = type(self).__init__ is not Sequential.__init__
+        if made_by_user or not self.consists_of_layers():
+            return super().get_config()
+        shape = None if self._function is None else list(self.input_shape)
+        return self._base_config() | {
+            "layers": [serialize_keras_object(layer) for layer in self._stack],
+            "build_input_shape": shape,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """A model made from what `get_config` returned, with new weights.
+
+        Args:
+            config: The config.
+            custom_objects: Classes and functions of your own by name.
+
+        Raises:
+            ValueError: If the config is malformed or names something unknown.
+        """
+        rest = dict(config)
+        shape = rest.pop("build_input_shape", None)
+        with custom_scope(custom_objects or {}):
+            layers = layers_from_config(config)
+        made = cls(**(rest | {"layers": layers}))
+        if shape is not None and not made.built:
+            made.build(shape)
+        return made

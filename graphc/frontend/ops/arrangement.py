@@ -19,6 +19,7 @@ from graphc.frontend.ops.operands import (
     refuse,
     shape_of,
     stretch,
+    with_static,
 )
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
@@ -70,6 +71,7 @@ def reshaped(x: Value, shape: Sequence[Dim]) -> Value:
     return x if x.shape == tuple(shape) else ir_ops.reshape(x, shape=shape)
 
 
+@with_static("newshape")
 @op
 def reshape(x: TensorLike, newshape: Any) -> Tensor:
     """The elements of x in another shape.
@@ -146,6 +148,7 @@ def squeeze(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
     return tensor(reshaped(operand, kept))
 
 
+@with_static("shape")
 @op
 def broadcast_to(x: TensorLike, shape: Any) -> Tensor:
     """Repeats x to `shape` by NumPy's rules of broadcasting."""
@@ -244,6 +247,7 @@ def rot90(array: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor
     return flip(swapaxes(array, first, second), second)
 
 
+@with_static("shift")
 @op
 def roll(x: TensorLike, shift: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Moves elements along axes; those that fall off the end enter at the start.
@@ -292,6 +296,7 @@ def cut_out(x: Value, axis: int, start: Dim, limit: Dim, step: int = 1) -> Value
     return ir_ops.slice_(x, start=starts, limit=limits, strides=steps)
 
 
+@with_static("indices_or_sections")
 @op
 def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Cuts x along an axis.
@@ -340,6 +345,7 @@ def _split_at(x: Value, axis: int, places: Sequence[int]) -> list[Tensor]:
     return parts
 
 
+@with_static("indices_or_sections")
 @op
 def array_split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Cuts x along an axis into parts that may differ in size by one; see `split`."""
@@ -519,6 +525,7 @@ def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
 # -- repeating and padding -------------------------------------------------------------
 
 
+@with_static("repeats")
 @op
 def tile(x: TensorLike, repeats: Any) -> Tensor:
     """Repeats x as a whole, so many times along each axis.
@@ -539,6 +546,7 @@ def tile(x: TensorLike, repeats: Any) -> Tensor:
     return tensor(ir_ops.reshape(wide, shape=sizes))
 
 
+@with_static("repeats")
 @op
 def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     """Repeats each element of x.
@@ -575,6 +583,7 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
     return tensor(ir_ops.take(operand, value(places), axis=along))
 
 
+@with_static("pad_width")
 @op
 def pad(
     x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: Any = None
@@ -611,7 +620,7 @@ def _pad_widths(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
     given = [pad_width] if isinstance(pad_width, int) else list(pad_width)
     if len(given) == 2 and all(isinstance(w, int) for w in given):
         given = [tuple(given)]  # one pair for all axes
-    pairs = [(w, w) if isinstance(w, int) else tuple(w) for w in given]
+    pairs: list[Any] = [(w, w) if isinstance(w, int) else tuple(w) for w in given]
     pairs = [p * 2 if len(p) == 1 else p for p in pairs]
     if len(pairs) == 1:
         pairs *= rank
@@ -637,8 +646,8 @@ def _padded_by_itself(x: Value, widths: Sequence[tuple[Dim, Dim]], mode: str) ->
             refuse(
                 f"Expected an axis of known size to pad by {mode}. Received: {x.type}"
             )
-        numpy_mode: Any = mode
-        places = np.pad(np.arange(size, dtype=np.int32), width, mode=numpy_mode)
+        options: Any = {"pad_width": width, "mode": mode}
+        places = np.pad(np.arange(size, dtype=np.int32), **options)
         x = ir_ops.take(x, value(places), axis=axis)
     return x
 
@@ -660,13 +669,17 @@ def space_to_depth(
     Returns:
         Images [N, H / block_size, W / block_size, C * block_size**2].
     """
-    operand, first = _image(x, data_format)
+    operand = read(x)
+    size = block_size
+    if _is_channels_first(operand, data_format):
+        n, c, h, w = operand.shape
+        apart = reshape(x, (n, c, h // size, size, w // size, size))
+        joined = transpose(apart, (0, 1, 3, 5, 2, 4))
+        return reshape(joined, (n, c * size * size, h // size, w // size))
     n, h, w, c = operand.shape
-    rows, columns = h // block_size, w // block_size
-    apart = reshape(tensor(operand), (n, rows, block_size, columns, block_size, c))
+    apart = reshape(x, (n, h // size, size, w // size, size, c))
     joined = transpose(apart, (0, 1, 3, 2, 4, 5))
-    result = reshape(joined, (n, rows, columns, c * block_size * block_size))
-    return transpose(result, (0, 3, 1, 2)) if first else result
+    return reshape(joined, (n, h // size, w // size, size * size * c))
 
 
 @op
@@ -683,22 +696,25 @@ def depth_to_space(
     Returns:
         Images [N, H * block_size, W * block_size, C / block_size**2].
     """
-    operand, first = _image(x, data_format)
-    n, h, w, c = operand.shape
-    depth = c // (block_size * block_size)
-    apart = reshape(tensor(operand), (n, h, w, block_size, block_size, depth))
-    joined = transpose(apart, (0, 1, 3, 2, 4, 5))
-    result = reshape(joined, (n, h * block_size, w * block_size, depth))
-    return transpose(result, (0, 3, 1, 2)) if first else result
-
-
-def _image(x: TensorLike, data_format: str) -> tuple[Value, bool]:
-    """Images with channels last, and whether they came with channels first."""
     operand = read(x)
-    if operand.type.rank != 4 or data_format not in ("channels_last", "channels_first"):
+    size = block_size
+    if _is_channels_first(operand, data_format):
+        n, c, h, w = operand.shape
+        depth = c // (size * size)
+        apart = reshape(x, (n, depth, size, size, h, w))
+        joined = transpose(apart, (0, 1, 4, 2, 5, 3))
+        return reshape(joined, (n, depth, h * size, w * size))
+    n, h, w, c = operand.shape
+    depth = c // (size * size)
+    apart = reshape(x, (n, h, w, size, size, depth))
+    joined = transpose(apart, (0, 1, 3, 2, 4, 5))
+    return reshape(joined, (n, h * size, w * size, depth))
+
+
+def _is_channels_first(x: Value, data_format: str) -> bool:
+    if x.type.rank != 4 or data_format not in ("channels_last", "channels_first"):
         refuse(
             "Expected images of rank 4, 'channels_last' or 'channels_first'. Received: "
-            f"{operand.type}, data_format={data_format!r}"
+            f"{x.type}, data_format={data_format!r}"
         )
-    first = data_format == "channels_first"
-    return (permuted(operand, (0, 2, 3, 1)) if first else operand), first
+    return data_format == "channels_first"

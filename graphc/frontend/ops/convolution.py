@@ -175,12 +175,14 @@ def conv(
     first = is_channels_first(data_format)
     channels = x.shape[1 if first else -1]
     depth = weights.shape[-2]
-    if not isinstance(channels, int) or not depth or channels % depth:
+    groups = 0
+    if isinstance(channels, int) and isinstance(depth, int) and depth > 0:
+        groups = channels // depth
+    if groups * depth != channels:
         refuse(
             "Expected input channels that are a multiple of the kernel's. "
             f"Received: inputs {x.type}, kernel {weights.type}"
         )
-    groups = channels // depth
     return tensor(
         _convolved(x, weights, strides, padding, first, dilation_rate, groups)
     )

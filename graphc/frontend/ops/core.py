@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 
 from graphc.frontend.dispatch import op
-from graphc.frontend.dtypes import is_float, standardize_dtype
+from graphc.frontend.dtypes import is_float, result_type, standardize_dtype
 from graphc.frontend.ops.elementwise import clip
-from graphc.frontend.ops.operands import TensorLike, read, refuse
+from graphc.frontend.ops.operands import TensorLike, holds_tensor, read, refuse
 from graphc.frontend.tensor import Array, Tensor, is_tensor
 from graphc.frontend.tracing import current_trace, tensor, value
 from graphc.ir import dtype as ir_dtype
@@ -105,18 +105,40 @@ def convert_to_tensor(
     name = None if dtype is None else standardize_dtype(dtype)
     if isinstance(x, Tensor) and name in (None, x.dtype):
         return x
-    if current_trace() is None and not isinstance(x, Tensor):
-        # Not through a graph: its literals would be compared element by element.
-        return cast(np.asarray(x), name or _default_dtype(x))
-    return cast(x, name) if name is not None else tensor(value(x))
+    if current_trace() is not None or isinstance(x, Tensor) or holds_tensor(x):
+        return _converted(x, name)
+    # Not through a graph, which would hold each element of a list as a literal.
+    host = _host_array(x)
+    wanted = name or _default_dtype(x, host)
+    both_floats = host.dtype.kind == "f" and is_float(wanted)
+    if host.dtype.name == wanted or both_floats:
+        return Array(host.astype(ir_dtype(wanted).numpy))
+    return cast(host, wanted)
 
 
-def _default_dtype(x: Any) -> str:
-    found = np.asarray(x).dtype
-    chosen = isinstance(x, (np.ndarray, np.generic))
-    if found == np.float64:
-        return "float32"
-    return "int32" if found == np.int64 and not chosen else standardize_dtype(found)
+@op
+def _converted(x: TensorLike, dtype: str | None) -> Tensor:
+    return tensor(value(x, dtype))
+
+
+def _host_array(x: Any) -> np.ndarray[Any, Any]:
+    try:
+        host = np.asarray(x)
+        standardize_dtype(host.dtype)
+    except ValueError:
+        refuse(
+            "Expected a tensor, an array, a number or nested lists of numbers. "
+            f"Received: {type(x).__name__} {str(x)[:80]!r}"
+        )
+    return host
+
+
+def _default_dtype(x: Any, host: np.ndarray[Any, Any]) -> str:
+    """The dtype of what is no tensor: NumPy's defaults become those of Python."""
+    if host.dtype == np.float64:
+        return result_type(float)
+    chosen = isinstance(x, np.ndarray)
+    return "int32" if host.dtype == np.int64 and not chosen else host.dtype.name
 
 
 def array(x: TensorLike, dtype: Any = None) -> Tensor:
@@ -169,4 +191,4 @@ def size(x: TensorLike) -> Any:
 
 def dtype(x: TensorLike) -> str:
     """The name of the dtype, such as ``"float32"``."""
-    return x.dtype if isinstance(x, Tensor) else _default_dtype(x)
+    return x.dtype if isinstance(x, Tensor) else _default_dtype(x, _host_array(x))

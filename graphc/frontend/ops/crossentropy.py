@@ -53,7 +53,7 @@ def binary_crossentropy(
     Returns:
         A tensor of the same shape.
     """
-    goal, predicted = stretch_all(*_floats(target, output))
+    goal, predicted = map(materialize, stretch_all(*_floats(target, output)))
     if goal.type.shape != predicted.type.shape:
         _refuse_shapes(goal, predicted)
     if from_logits:

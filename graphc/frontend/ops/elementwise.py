@@ -548,7 +548,9 @@ def arcsinh(x: TensorLike) -> Tensor:
         # The square of a large number overflows. There the sinh is half an
         # exponential: the next term of the series is below the last place.
         limit = 2.0 ** (ml_dtypes.finfo(a.type.dtype.numpy).nmant // 2 + 1)
-        size = ir_ops.abs_(a)
+        # Not the absolute value, whose derivative at 0 is 0.
+        negative = below(a, 0.0)
+        size = ir_ops.select(negative, ir_ops.negate(a), a)
         large = ir_ops.compare(size, limit, direction="GT")
         small = ir_ops.select(large, 1.0, size)
         root = ir_ops.sqrt(ir_ops.add(ir_ops.multiply(small, small), 1.0))
@@ -556,7 +558,8 @@ def arcsinh(x: TensorLike) -> Tensor:
         near = ir_ops.log_plus_one(ir_ops.add(small, excess))
         big = ir_ops.select(large, size, 1.0)
         far = ir_ops.add(ir_ops.log(big), math.log(2))
-        return ir_ops.multiply(ir_ops.sign(a), ir_ops.select(large, far, near))
+        found = ir_ops.select(large, far, near)
+        return ir_ops.select(negative, ir_ops.negate(found), found)
 
     return _float_unary(compute, x)
 

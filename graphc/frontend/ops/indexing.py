@@ -104,9 +104,9 @@ builtin_slice = type(np.s_[:])
 
 
 @op
-def _get_item(x: TensorLike, parts: tuple[Any, ...]) -> Tensor:
+def _get_item(x: TensorLike, key: tuple[Any, ...]) -> Tensor:
     operand = read(x)
-    parts = _expanded(parts, operand.type.rank)
+    parts = _expanded(key, operand.type.rank)
     starts: list[Dim] = []
     limits: list[Dim] = []
     steps: list[int] = []
@@ -421,12 +421,7 @@ _MODES = {None: "set", "add": "add", "max": "max", "min": "min", "mul": "multipl
 
 def _scattered(x: Value, indices: Value, updates: Value, mode: str) -> Value:
     """`x` with updates combined at the places that the rows of `indices` name."""
-    depth = indices.shape[-1]
-    if not isinstance(depth, int) or depth > x.type.rank:
-        refuse(
-            f"Expected at most {x.type.rank} numbers for each place. "
-            f"Received: indices of type {indices.type}"
-        )
+    depth = _depth(indices, x)
     grid = indices.type.rank - 1
     updates = materialize(stretch(updates, [*indices.shape[:-1], *x.shape[depth:]]))
     return ir_ops.scatter(
@@ -486,7 +481,10 @@ def scatter_update(
     update = materialize(value(updates, operand.dtype.long_name))
     places = as_indices(indices)
     if places.dtype.kind != "uint":
-        sizes = [ir_ops.dimension_size(operand, axis=a) for a in range(_depth(places))]
+        sizes = [
+            ir_ops.dimension_size(operand, axis=a)
+            for a in range(_depth(places, operand))
+        ]
         row = stacked([materialize(s) for s in sizes], 0)
         limits = stretch(ir_ops.convert(row, dtype=places.dtype), places.shape)
         negative = ir_ops.compare(places, 0, direction="LT")
@@ -494,10 +492,15 @@ def scatter_update(
     return tensor(_scattered(operand, places, update, _MODES[reduction]))
 
 
-def _depth(indices: Value) -> int:
-    if not indices.shape or not isinstance(indices.shape[-1], int):
-        refuse(f"Expected indices [..., depth]. Received: {indices.type}")
-    return indices.shape[-1]
+def _depth(indices: Value, x: Value) -> int:
+    """How many numbers name a place in `x`."""
+    depth = indices.shape[-1] if indices.shape else None
+    if not isinstance(depth, int) or depth > x.type.rank:
+        refuse(
+            f"Expected indices [..., depth] with a depth of at most {x.type.rank}. "
+            f"Received: {indices.type}"
+        )
+    return depth
 
 
 def _segments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from graphc.frontend import config
 from graphc.frontend.dispatch import op
@@ -93,7 +92,6 @@ def layer_normalization(
     beta: TensorLike = None,
     axis: int | Sequence[int] = -1,
     epsilon: float | None = None,
-    **kwargs: Any,
 ) -> Tensor:
     """Brings x to mean 0 and variance 1 along axes; times `gamma`, plus `beta`.
 
@@ -104,17 +102,10 @@ def layer_normalization(
         axis: The axis, or several.
         epsilon: A small number that keeps the division finite; `config.epsilon()` by
             default.
-        **kwargs: None is known; `rms_scaling` of old is `rms_normalization` now.
 
     Returns:
         A tensor of the shape of x.
     """
-    if kwargs:
-        refuse(
-            "Expected no further arguments. "
-            f"Received: {', '.join(f'{k}={v}' for k, v in kwargs.items())}",
-            hint="use ops.rms_normalization to scale by the root mean square",
-        )
     operand = floats(x)
     axes = sorted(axes_of(axis, operand.type.rank))
     shape = [operand.shape[a] for a in axes]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn, TypeAlias
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
 from graphc.frontend.dtypes import is_float, result_type, standardize_dtype
-from graphc.frontend.tensor import Tensor
+from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import current_trace, tensor, value
 from graphc.ir import Location, Operand, Value
 from graphc.ir import ops as ir_ops
@@ -16,20 +18,7 @@ from graphc.ir.dims import Dim, SymbolicDim
 from graphc.ir.errors import GraphError
 from graphc.ir.types import product
 
-__all__ = [
-    "TensorLike",
-    "axes_of",
-    "axis_of",
-    "broadcast_shape",
-    "floats",
-    "matched",
-    "materialize",
-    "promote",
-    "read",
-    "refuse",
-    "stretch",
-    "stretch_all",
-]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 TensorLike: TypeAlias = Any
 """A tensor, a variable, an array, a number, or nested lists of these."""
@@ -69,6 +58,13 @@ def _with_dtype(x: TensorLike) -> Any:
         return x
     # Lists, and arrays whose dtype is narrowed when they enter the graph.
     return tensor(value(x))
+
+
+def holds_tensor(x: Any) -> bool:
+    """Whether `x` is a list that holds a tensor at some depth."""
+    return isinstance(x, (list, tuple)) and any(
+        isinstance(item, Tensor) or holds_tensor(item) for item in x
+    )
 
 
 def floats(x: TensorLike) -> Value:
@@ -153,6 +149,40 @@ def materialize(x: Operand) -> Value:
     if isinstance(x, Value):
         return x
     return ir_ops.broadcast_in_dim(x, shape=[], dims=[])
+
+
+# -- arguments that are not tensors ----------------------------------------------------
+
+
+def with_static(*names: str) -> Callable[[Function], Function]:
+    """Makes arrays that are given for these arguments Python numbers in lists.
+
+    Arrays are traced, so that an op sees no values in them; sizes must be known.
+    """
+
+    def decorate(function: Function) -> Function:
+        parameters = list(inspect.signature(function).parameters)
+        positions = [parameters.index(name) for name in names]
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            for position in positions:
+                if position < len(arguments) and _is_host_array(arguments[position]):
+                    changed = list(arguments)
+                    changed[position] = np.asarray(arguments[position]).tolist()
+                    arguments = tuple(changed)
+            for name in names:
+                if _is_host_array(keywords.get(name)):
+                    keywords[name] = np.asarray(keywords[name]).tolist()
+            return function(*arguments, **keywords)
+
+        return call  # pyright: ignore[reportReturnType]
+
+    return decorate
+
+
+def _is_host_array(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic, Array))
 
 
 # -- axes and shapes -------------------------------------------------------------------

@@ -159,7 +159,8 @@ class Optimizer:
         schedule in its place.
         """
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return self._learning_rate(self.iterations)
+            # Of all steps, accumulating ones included, as in Keras.
+            return self._learning_rate(self._iterations)
         if isinstance(self._learning_rate, Variable):
             return self._learning_rate
         return self._learning_rate()
@@ -543,9 +544,10 @@ class Optimizer:
     def _apply_weight_decay(self, variables: list[Variable]) -> None:
         if self.weight_decay is None:
             return
+        learning_rate = self.learning_rate
         for variable in variables:
             if self._use_weight_decay(variable):
-                rate = ops.cast(self.learning_rate, variable.dtype)
+                rate = ops.cast(learning_rate, variable.dtype)
                 variable.assign(variable - variable * self.weight_decay * rate)
 
     # -- moving averages ---------------------------------------------------------------

@@ -10,6 +10,8 @@ import optree
 
 from graphc.frontend import optimizers
 from graphc.frontend.callbacks import CallbackList, History
+from graphc.frontend.callbacks.logs import to_floats
+from graphc.frontend.config import is_interactive_logging_enabled
 from graphc.frontend.layers.layer import collect
 from graphc.frontend.program import Program
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
@@ -124,11 +126,7 @@ class Trainer:
         self.stop_training = False
         self.reset_programs()
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Calls `compile` with what a saved file says."""
-        self.compile(**config)
-
-    def get_compile_config(self) -> dict[str, Any] | None:
+    def compile_arguments(self) -> dict[str, Any] | None:
         """The arguments that `compile` was called with, or None."""
         return self._compile_config
 
@@ -242,12 +240,14 @@ class Trainer:
         found: dict[int, Metric] = {}
         if self._loss_tracker is not None:
             found[id(self._loss_tracker)] = self._loss_tracker
+        if self._compile_metrics is not None:
+            found[id(self._compile_metrics)] = self._compile_metrics
+        if self._compile_loss is not None:
+            found.update({id(m): m for m in self._compile_loss.metrics})
         for layer in self._flatten_layers():  # type: ignore[attr-defined]
             for name, attribute in vars(layer).items():
                 if name not in ("_loss_tracker", "_compile_metrics", "_compile_config"):
                     collect(attribute, Metric, found)
-        if self._compile_metrics is not None:
-            found[id(self._compile_metrics)] = self._compile_metrics
         return list(found.values())
 
     @property
@@ -264,13 +264,18 @@ class Trainer:
 
     def prepare(self, kind: str, types: Sequence[Any], structure: Any) -> None:
         """Builds the model and the optimizer before a step is traced for these types."""
-        if not self.built:  # type: ignore[attr-defined]
+        if not self.built and self.has_call():  # type: ignore[attr-defined]
 
             def forward(batch: Any) -> Any:
                 x = unpack_x_y_sample_weight(batch)[0]
                 return self(x, training=False)  # type: ignore[operator]
 
-            run_abstractly(forward, types, structure)
+            try:
+                run_abstractly(forward, types, structure)
+            except BaseException:
+                # The layers inside may not be built: the next try starts over.
+                self.built = False
+                raise
         if kind == "train_step" and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
@@ -363,13 +368,15 @@ class Trainer:
                 logs = self._fit_epoch(epoch, batches, step, listed)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     found = self._evaluate(validation, listed)
-                    logs |= {f"val_{name}": v for name, v in found.items()}
+                    logs |= {f"val_{name}": v for name, v in sorted(found.items())}
                 listed.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
         finally:
             step.status = None
+            listed.status("")
             batches.close()
+        self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
         listed.on_train_end(logs)
         self.history = listed.history
         return listed.history
@@ -382,7 +389,7 @@ class Trainer:
         logs: Any = {}
         seen = False
         with deferred_interrupts() as interrupted:
-            for index, group in _grouped(batches.epoch(epoch), self.steps_per_execution):
+            for index, group in _grouped(batches.epoch(epoch), self._block(listed, "train")):
                 seen = True
                 listed.on_train_batch_begin(index)
                 for batch in group:
@@ -391,12 +398,17 @@ class Trainer:
                 interrupted.check()
                 if self.stop_training:
                     break
-        if not seen:
+        if not seen and not batches.exhausted:
             raise ValueError(
                 "The data is empty. Expected at least one batch in each epoch."
                 f" Received: no batch in epoch {epoch + 1}"
             )
-        return to_floats(logs)
+        self.stop_training |= batches.exhausted
+        return dict(sorted(to_floats(logs).items()))
+
+    def _block(self, listed: CallbackList, mode: Any) -> int:
+        """How many steps to run between batch hooks."""
+        return 1 if listed.needs_every_batch(mode) else self.steps_per_execution
 
     def evaluate(
         self,
@@ -436,10 +448,7 @@ class Trainer:
             epochs=1, steps=batches.num_batches, model=self,
         )
         logs = self._evaluate(batches, listed)
-        if return_dict:
-            return logs
-        values = list(logs.values())
-        return values[0] if len(values) == 1 else values
+        return _returned(logs, return_dict)
 
     def _evaluate(self, batches: Any, listed: CallbackList) -> dict[str, float]:
         step = self._steps["eval_step"]
@@ -449,7 +458,7 @@ class Trainer:
         logs: Any = {}
         seen = False
         try:
-            for index, group in _grouped(batches.epoch(0), self.steps_per_execution):
+            for index, group in _grouped(batches.epoch(0), self._block(listed, "test")):
                 seen = True
                 listed.on_test_batch_begin(index)
                 for batch in group:
@@ -457,6 +466,7 @@ class Trainer:
                 listed.on_test_batch_end(index + len(group) - 1, logs)
         finally:
             step.status = None
+            listed.status("")
             batches.close()
         if not seen:
             raise ValueError("The data is empty. Expected at least one batch.")
@@ -502,6 +512,7 @@ class Trainer:
                 listed.on_predict_batch_end(index, {"outputs": outputs})
         finally:
             step.status = None
+            listed.status("")
             batches.close()
         listed.on_predict_end()
         if not parts:
@@ -539,11 +550,6 @@ class Trainer:
         return optree.tree_map(np.asarray, outputs)
 
 
-def to_floats(logs: Any) -> dict[str, float]:
-    """Logs of device scalars as Python floats."""
-    return {name: float(np.asarray(v)) for name, v in logs.items()}
-
-
 def _returned(logs: Any, return_dict: bool) -> Any:
     found = to_floats(logs)
     if return_dict:
@@ -576,7 +582,7 @@ def _grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]
 
 def _verbosity(verbose: Any) -> int:
     if verbose == "auto":
-        return 1
+        return 1 if is_interactive_logging_enabled() else 2
     if verbose not in (0, 1, 2):
         raise ValueError(
             f"Expected `verbose` to be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from graphc.ir.opdef import OPS, OpDef
 from graphc.ir.ops import (
     activation,
+    bits,
     contraction,
     control,
     convolutions,
@@ -25,11 +26,14 @@ from graphc.ir.ops import (
     reduction,
     shape,
     special,
+    transcendental,
     window,
 )
 
 FAMILIES = (
     elementwise,
+    transcendental,
+    bits,
     shape,
     reduction,
     gather_scatter,

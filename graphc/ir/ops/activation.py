@@ -9,28 +9,30 @@ import numpy as np
 
 from graphc.ir.opdef import FLOAT, NUMBER, IllTyped, Kind, Sample
 from graphc.ir.ops.along_axes import in_dtype, unchanged, widen
+from graphc.ir.ops.bits import and_
 from graphc.ir.ops.elementwise import (
     UNARY_FLOAT_ERRORS,
     abs_,
     add,
-    and_,
     clamp,
     compare,
     divide,
-    exponential,
-    exponential_minus_one,
-    log_plus_one,
-    logistic,
     maximum,
     minimum,
     multiply,
     negate,
     select,
     subtract,
-    tanh,
     unary,
 )
 from graphc.ir.ops.special import erf
+from graphc.ir.ops.transcendental import (
+    exponential,
+    exponential_minus_one,
+    log_plus_one,
+    logistic,
+    tanh,
+)
 from graphc.ir.register import composite
 
 # -- piecewise linear ------------------------------------------------------------------

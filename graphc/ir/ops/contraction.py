@@ -143,6 +143,17 @@ def _matrix(
     return x, 0 if leads else 1
 
 
+def _dot_flops(
+    operands: Sequence[TensorType],
+    results: Sequence[TensorType],
+    contract: IntLists,
+    batch: IntLists,
+    dtype: DType | None,
+) -> Dim:
+    terms = product(operands[0].shape[d] for d in contract[0])
+    return 2 * results[0].size * terms
+
+
 _MATMUL = {"contract": [[1], [0]]}
 
 
@@ -193,6 +204,7 @@ _MATMUL = {"contract": [[1], [0]]}
     ),
     ulp=1,
     numerics="accumulates in the result dtype, and at least in float32",
+    flops=_dot_flops,
 )
 def dot_general(
     a: TensorType,

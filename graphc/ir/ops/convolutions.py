@@ -275,6 +275,21 @@ def _kernel_gradient(g: Any, x: Any, kernel: TensorType, **attributes: Any) -> A
     )
 
 
+def _convolution_flops(
+    operands: Sequence[TensorType],
+    results: Sequence[TensorType],
+    labels: str,
+    input_dilation: Ints,
+    **others: Any,
+) -> Dim:
+    # Products with the zeros between dilated elements do not count, so a gradient has
+    # the count of its convolution; those with padding do.
+    _, of_kernel, _ = parse_labels(labels)
+    window = product(operands[1].shape[d] for d in of_kernel.spatial)
+    terms = operands[1].shape[of_kernel.inner] * window
+    return 2 * results[0].size * terms // product(input_dilation)
+
+
 def _plain(rank: int, labels: str, **changes: Any) -> dict[str, Any]:
     return {
         "labels": labels,
@@ -387,6 +402,7 @@ _SERIES = "b0f_0io->b0f"
     ),
     ulp=1,
     numerics="accumulates at least in float32",
+    flops=_convolution_flops,
 )
 def convolution(
     x: TensorType,

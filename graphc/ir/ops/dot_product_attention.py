@@ -8,8 +8,9 @@ from typing import Any
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import BOOLEAN, FLOAT, IllTyped, Kind, Sample, Trait
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype, widen
+from graphc.ir.ops.bits import and_
 from graphc.ir.ops.contraction import dot_general
-from graphc.ir.ops.elementwise import and_, compare, multiply, select, subtract
+from graphc.ir.ops.elementwise import compare, multiply, select, subtract
 from graphc.ir.ops.probability import softmax
 from graphc.ir.ops.reduction import reduce_sum
 from graphc.ir.ops.shape import expand, expand_axes, iota, reshape, transpose
@@ -205,7 +206,7 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Any:
-    """softmax(q k^T * scale) v, where `mask` holds and, if causal, time does not run back.
+    """softmax(q k^T * scale) v where the mask holds; if causal, also no later time.
 
     q is [batch, time, heads, depth]; k and v are [batch, source time, shared heads,
     depth], each of whose heads serves heads / shared heads consecutive ones of q. The

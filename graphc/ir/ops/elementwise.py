@@ -1,4 +1,4 @@
-"""Elementwise primitives: arithmetic, comparison, logic, bits and conversion."""
+"""Elementwise primitives: arithmetic, rounding, comparison, selection, conversion."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import (
     ANY,
-    BITS,
     BOOLEAN,
     COMPUTED,
     FLOAT,
-    INTEGER,
     NUMBER,
     SIGNED,
     Arg,
@@ -24,7 +22,7 @@ from graphc.ir.opdef import (
     Trait,
 )
 from graphc.ir.register import primitive
-from graphc.ir.typerules import require, same_shape, same_type
+from graphc.ir.typerules import same_shape, same_type
 from graphc.ir.types import TensorType
 
 BINARY_ERRORS = (
@@ -32,23 +30,23 @@ BINARY_ERRORS = (
     IllTyped(("f32[3]", "f64[3]"), "must have the same dtype"),
     IllTyped(("f32[3]",), "takes 2 operands"),
 )
-INTEGER_BINARY_ERRORS = (
-    IllTyped(("i32[3]", "i32[4]"), "must have the same shape"),
-    IllTyped(("f32[3]", "f32[3]"), "must be an integer"),
-)
 UNARY_FLOAT_ERRORS = (
     IllTyped(("i32[3]",), "must be floating point"),
     IllTyped(("f32[3]", "f32[3]"), "takes 1 operands"),
 )
 
 
-def unary(low: float = -2.0, high: float = 2.0, dtype: str = "f32") -> tuple[Sample, ...]:
+def unary(
+    low: float = -2.0, high: float = 2.0, dtype: str = "f32"
+) -> tuple[Sample, ...]:
     """Samples of a unary elementwise op: a matrix, a scalar and an empty tensor."""
     shapes = ("[3,4]", "[]", "[0,2]")
     return tuple(Sample((Arg(dtype + shape, low, high),)) for shape in shapes)
 
 
-def binary(low: float = -2.0, high: float = 2.0, dtype: str = "f32") -> tuple[Sample, ...]:
+def binary(
+    low: float = -2.0, high: float = 2.0, dtype: str = "f32"
+) -> tuple[Sample, ...]:
     """Samples of a binary elementwise op: equal shapes, and rank 0 on either side."""
     shapes = (("[3,4]", "[3,4]"), ("[3,4]", "[]"), ("[]", "[5]"), ("[0]", "[0]"))
     return tuple(
@@ -87,10 +85,14 @@ def subtract(a: TensorType, b: TensorType) -> TensorType:
     return same_type("subtract", a, b)
 
 
+def _multiply_vjp(g: Any, y: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return multiply(g, b), multiply(g, a)
+
+
 @primitive(
     Kind.ELEMENTWISE,
     np.multiply,
-    vjp=lambda g, y, a, b: (multiply(g, b), multiply(g, a)),
+    vjp=_multiply_vjp,
     dtypes=NUMBER,
     traits=[Trait.COMMUTATIVE],
     samples=binary(),
@@ -112,10 +114,14 @@ def _divide_reference(a: Any, b: Any) -> Any:
     return np.where(b == 0, np.invert(np.zeros_like(quotient)), quotient)
 
 
+def _divide_vjp(g: Any, y: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return divide(g, b), negate(divide(multiply(g, y), b))
+
+
 @primitive(
     Kind.ELEMENTWISE,
     _divide_reference,
-    vjp=lambda g, y, a, b: (divide(g, b), negate(divide(multiply(g, y), b))),
+    vjp=_divide_vjp,
     dtypes=NUMBER,
     samples=binary(0.5, 2.0),
     errors=BINARY_ERRORS,
@@ -148,30 +154,6 @@ def remainder(a: TensorType, b: TensorType) -> TensorType:
 
 def _truncate(x: Any) -> Any:
     return select(compare(x, 0.0, direction="LT"), ceil(x), floor(x))
-
-
-def _power_vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
-    # d/da = b a^(b-1), which is 0 where b = 0 even for a = 0; d/db = y log(a), which
-    # is 0 where a = 0 (the limit for b > 0) instead of nan.
-    by_base = multiply(b, power(a, subtract(b, 1.0)))
-    by_base = select(compare(b, 0.0, direction="EQ"), 0.0, by_base)
-    safe = select(compare(a, 0.0, direction="EQ"), 1.0, a)
-    return multiply(g, by_base), multiply(g, multiply(y, log(safe)))
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.power,
-    vjp=_power_vjp,
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=binary(0.5, 2.0),
-    errors=BINARY_ERRORS,
-    ulp=16,
-)
-def power(a: TensorType, b: TensorType) -> TensorType:
-    """a to the power of b."""
-    return same_type("power", a, b)
 
 
 def _pick_vjp(direction: str) -> Any:
@@ -218,27 +200,14 @@ def minimum(a: TensorType, b: TensorType) -> TensorType:
     return same_type("minimum", a, b)
 
 
-@primitive(
-    Kind.ELEMENTWISE,
-    np.arctan2,
-    vjp=lambda g, y, a, b: (
-        divide(multiply(g, b), add(multiply(a, a), multiply(b, b))),
-        negate(divide(multiply(g, a), add(multiply(a, a), multiply(b, b)))),
-    ),
-    dtypes=FLOAT,
-    samples=binary(0.3, 2.0),
-    errors=BINARY_ERRORS,
-    ulp=8,
-)
-def atan2(a: TensorType, b: TensorType) -> TensorType:
-    """The angle of the point (b, a), in -pi..pi."""
-    return same_type("atan2", a, b)
+def _negate_vjp(g: Any, y: Any, x: Any) -> tuple[Any, ...]:
+    return (negate(g),)
 
 
 @primitive(
     Kind.ELEMENTWISE,
     np.negative,
-    vjp=lambda g, y, x: (negate(g),),
+    vjp=_negate_vjp,
     dtypes=NUMBER,
     samples=unary(),
     errors=(IllTyped(("bool[3]",), "must be a number"),),
@@ -276,189 +245,7 @@ def sign(x: TensorType) -> TensorType:
     return x
 
 
-# -- exponentials, roots and trigonometry ----------------------------------------------
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.exp,
-    vjp=lambda g, y, x: (multiply(g, y),),
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=4,
-)
-def exponential(x: TensorType) -> TensorType:
-    """e to the power of x."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.expm1,
-    vjp=lambda g, y, x: (multiply(g, add(y, 1.0)),),
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def exponential_minus_one(x: TensorType) -> TensorType:
-    """e to the power of x, minus 1, accurate near 0."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.log,
-    vjp=lambda g, y, x: (divide(g, x),),
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=unary(0.3, 3.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def log(x: TensorType) -> TensorType:
-    """The natural logarithm; nan for negative x, -inf for 0."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.log1p,
-    vjp=lambda g, y, x: (divide(g, add(x, 1.0)),),
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=unary(-0.5, 2.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def log_plus_one(x: TensorType) -> TensorType:
-    """The natural logarithm of 1 + x, accurate near 0."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.sqrt,
-    vjp=lambda g, y, x: (divide(multiply(g, 0.5), y),),
-    dtypes=FLOAT,
-    samples=unary(0.3, 3.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=1,
-)
-def sqrt(x: TensorType) -> TensorType:
-    """The square root; nan for negative x."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    lambda x: 1 / np.sqrt(x),
-    vjp=lambda g, y, x: (multiply(multiply(g, -0.5), divide(y, x)),),
-    dtypes=FLOAT,
-    traits=[Trait.RANGE_SENSITIVE],
-    samples=unary(0.3, 3.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=4,
-)
-def rsqrt(x: TensorType) -> TensorType:
-    """1 / sqrt(x)."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.cbrt,
-    vjp=lambda g, y, x: (divide(g, multiply(multiply(y, y), 3.0)),),
-    dtypes=FLOAT,
-    samples=unary(0.3, 3.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def cbrt(x: TensorType) -> TensorType:
-    """The cube root."""
-    return x
-
-
-def _logistic_reference(x: Any) -> Any:
-    # exp of a large negative x only: never overflows.
-    z = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + z), z / (1 + z))
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    _logistic_reference,
-    vjp=lambda g, y, x: (multiply(g, multiply(y, subtract(1.0, y))),),
-    dtypes=FLOAT,
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def logistic(x: TensorType) -> TensorType:
-    """The logistic sigmoid, 1 / (1 + exp(-x))."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.tanh,
-    vjp=lambda g, y, x: (multiply(g, subtract(1.0, multiply(y, y))),),
-    dtypes=FLOAT,
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def tanh(x: TensorType) -> TensorType:
-    """The hyperbolic tangent."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.sin,
-    vjp=lambda g, y, x: (multiply(g, cosine(x)),),
-    dtypes=FLOAT,
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def sine(x: TensorType) -> TensorType:
-    """The sine of x in radians."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.cos,
-    vjp=lambda g, y, x: (negate(multiply(g, sine(x))),),
-    dtypes=FLOAT,
-    samples=unary(),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=8,
-)
-def cosine(x: TensorType) -> TensorType:
-    """The cosine of x in radians."""
-    return x
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.tan,
-    vjp=lambda g, y, x: (multiply(g, add(multiply(y, y), 1.0)),),
-    dtypes=FLOAT,
-    samples=unary(-1.0, 1.0),
-    errors=UNARY_FLOAT_ERRORS,
-    ulp=16,
-)
-def tan(x: TensorType) -> TensorType:
-    """The tangent of x in radians."""
-    return x
-
-
-# -- rounding ----------------------------------------------------------------------------
+# -- rounding --------------------------------------------------------------------------
 
 
 @primitive(
@@ -516,7 +303,7 @@ def is_finite(x: TensorType) -> TensorType:
     return TensorType(x.shape, next(iter(BOOLEAN)))
 
 
-# -- comparison and selection ------------------------------------------------------------
+# -- comparison and selection ----------------------------------------------------------
 
 _COMPARISONS = {
     "EQ": np.equal,
@@ -584,7 +371,7 @@ def _clamp_vjp(g: Any, y: Any, low: Any, x: Any, high: Any) -> Any:
     above = compare(x, high, direction="GT")
     return (
         select(below, g, 0.0),
-        select(or_(below, above), 0.0, g),
+        select(below, 0.0, select(above, 0.0, g)),
         select(above, g, 0.0),
     )
 
@@ -608,127 +395,7 @@ def clamp(low: TensorType, x: TensorType, high: TensorType) -> TensorType:
     return same_type("clamp", low, x, high)
 
 
-# -- logic and bits ------------------------------------------------------------------------
-
-_NOT_FLOAT = "its result is not a float"
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.bitwise_and,
-    vjp=_NOT_FLOAT,
-    dtypes=BITS,
-    traits=[Trait.COMMUTATIVE],
-    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
-    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
-)
-def and_(a: TensorType, b: TensorType) -> TensorType:
-    """Bitwise and; logical for bool."""
-    return same_type("and", a, b)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.bitwise_or,
-    vjp=_NOT_FLOAT,
-    dtypes=BITS,
-    traits=[Trait.COMMUTATIVE],
-    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
-    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
-)
-def or_(a: TensorType, b: TensorType) -> TensorType:
-    """Bitwise or; logical for bool."""
-    return same_type("or", a, b)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.bitwise_xor,
-    vjp=_NOT_FLOAT,
-    dtypes=BITS,
-    traits=[Trait.COMMUTATIVE],
-    samples=(*binary(dtype="bool"), *binary(-99, 99, "i32")),
-    errors=(IllTyped(("f32[3]", "f32[3]"), "must be an integer or bool"),),
-)
-def xor(a: TensorType, b: TensorType) -> TensorType:
-    """Bitwise exclusive or; logical for bool."""
-    return same_type("xor", a, b)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    np.invert,
-    vjp=_NOT_FLOAT,
-    dtypes=BITS,
-    samples=(*unary(dtype="bool"), *unary(-99, 99, "i32")),
-    errors=(IllTyped(("f32[3]",), "must be an integer or bool"),),
-)
-def not_(x: TensorType) -> TensorType:
-    """Bitwise complement; logical for bool."""
-    return x
-
-
-def _shift(kind: str) -> Any:
-    def reference(a: Any, b: Any) -> Any:
-        # A shift by the width or more gives 0 (or the sign), as in StableHLO.
-        bits = a.dtype.itemsize * 8
-        unsigned = np.dtype(f"u{a.dtype.itemsize}")
-        amount = b.astype(unsigned)
-        large = amount >= bits
-        amount = np.where(large, 0, amount).astype(unsigned)
-        if kind == "left":
-            shifted = np.left_shift(a.astype(unsigned), amount)
-            return np.where(large, 0, shifted).astype(a.dtype)
-        if kind == "logical":
-            shifted = np.right_shift(a.astype(unsigned), amount)
-            return np.where(large, 0, shifted).astype(a.dtype)
-        signed = np.dtype(f"i{a.dtype.itemsize}")  # the top bit of unsigned ones too
-        limited = np.where(large, bits - 1, amount).astype(signed)
-        return np.right_shift(a.astype(signed), limited).astype(a.dtype)
-
-    return reference
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    _shift("left"),
-    vjp=_NOT_FLOAT,
-    dtypes=INTEGER,
-    samples=binary(0, 31, "i32"),
-    errors=INTEGER_BINARY_ERRORS,
-)
-def shift_left(a: TensorType, b: TensorType) -> TensorType:
-    """a shifted left by b bits; 0 where b is the width or more."""
-    return same_type("shift_left", a, b)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    _shift("logical"),
-    vjp=_NOT_FLOAT,
-    dtypes=INTEGER,
-    samples=binary(0, 31, "i32"),
-    errors=INTEGER_BINARY_ERRORS,
-)
-def shift_right_logical(a: TensorType, b: TensorType) -> TensorType:
-    """a shifted right by b bits, zeros moving in."""
-    return same_type("shift_right_logical", a, b)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    _shift("arithmetic"),
-    vjp=_NOT_FLOAT,
-    dtypes=INTEGER,
-    samples=binary(0, 31, "i32"),
-    errors=INTEGER_BINARY_ERRORS,
-)
-def shift_right_arithmetic(a: TensorType, b: TensorType) -> TensorType:
-    """a shifted right by b bits, copies of the sign moving in."""
-    return same_type("shift_right_arithmetic", a, b)
-
-
-# -- conversion --------------------------------------------------------------------------
+# -- conversion ------------------------------------------------------------------------
 
 
 def _convert_reference(x: Any, dtype: DType) -> Any:
@@ -751,12 +418,14 @@ def _convert_reference(x: Any, dtype: DType) -> Any:
     return x.astype(dtype.numpy)
 
 
+def _convert_vjp(g: Any, y: Any, x: Any, dtype: Any) -> tuple[Any, ...]:
+    return (convert(g, dtype=x.type.dtype) if x.type.dtype.is_float else None,)
+
+
 @primitive(
     Kind.ELEMENTWISE,
     _convert_reference,
-    vjp=lambda g, y, x, dtype: (
-        convert(g, dtype=x.type.dtype) if x.type.dtype.is_float else None,
-    ),
+    vjp=_convert_vjp,
     samples=(
         Sample(("f32[3,4]",), {"dtype": "bf16"}),
         Sample(("f32[3,4]",), {"dtype": "i32"}),
@@ -772,25 +441,4 @@ def _convert_reference(x: Any, dtype: DType) -> Any:
 )
 def convert(x: TensorType, *, dtype: DType) -> TensorType:
     """x in another dtype."""
-    return x.with_dtype(dtype)
-
-
-@primitive(
-    Kind.ELEMENTWISE,
-    lambda x, dtype: x.view(dtype.numpy),
-    vjp="the bits of a float are no smooth function of it",
-    dtypes=NUMBER,
-    samples=(
-        Sample(("f32[3,4]",), {"dtype": "i32"}),
-        Sample((Arg("u32[5]", 0, 1e9),), {"dtype": "f32"}),
-    ),
-    errors=(IllTyped(("f32[3]",), "of the same width", {"dtype": "f64"}),),
-)
-def bitcast_convert(x: TensorType, *, dtype: DType) -> TensorType:
-    """The bits of x read as another dtype of the same width."""
-    require(
-        dtype.bits == x.dtype.bits,
-        f"bitcast_convert: {dtype} is not of the same width",
-        x,
-    )
     return x.with_dtype(dtype)

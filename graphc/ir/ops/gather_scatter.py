@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,28 +22,17 @@ from graphc.ir.opdef import (
     Shape,
     Trait,
 )
-from graphc.ir.ops.elementwise import (
-    and_,
-    clamp,
-    compare,
-    convert,
-    divide,
-    minimum,
-    multiply,
-    select,
-    subtract,
-)
+from graphc.ir.ops.bits import and_
+from graphc.ir.ops.elementwise import clamp, compare, convert, divide, multiply, select
 from graphc.ir.ops.index_places import (
     dims_except,
     grid_shape,
+    largest_starts,
     require_ascending,
     window_places,
 )
 from graphc.ir.ops.reduction import reduce_and
 from graphc.ir.ops.shape import (
-    broadcast_in_dim,
-    concatenated,
-    dimension_size,
     exceeds,
     expand,
     iota,
@@ -87,50 +76,13 @@ def _gather_reference(
     return np.transpose(np.broadcast_to(found, shape), np.argsort(order))
 
 
-def _limits(x: Any, indices: Any, index_map: Any, index_axis: int, sizes: Any) -> Any:
-    """The largest start inside x per component of the index vectors, as an operand."""
-    dtype = indices.type.dtype
-    top = int(np.iinfo(dtype.numpy).max)
-    bounds: list[Any] = []
-    for d in index_map:
-        room = x.type.shape[d] - sizes[d]
-        if isinstance(room, int):
-            bounds.append(min(room, top))
-            continue
-        bound = subtract(dimension_size(x, axis=d), _window_size(x, d, room))
-        if top < np.iinfo(np.int32).max:
-            bound = minimum(bound, top)
-        bounds.append(bound if dtype is I32 else convert(bound, dtype=dtype))
-    if bounds.count(bounds[0]) == len(bounds):
-        return bounds[0]
-    shape = list(indices.type.shape)
-    shape[index_axis] = 1
-    return concatenated([_filled(b, indices, shape) for b in bounds], index_axis)
-
-
-def _window_size(x: Any, d: int, room: Any) -> Any:
-    size = x.type.shape[d] - room
-    if not isinstance(size, int):
-        raise GraphError(
-            "gather: windows of symbolic size at computed places have no gradient",
-            received=str(x.type),
-        )
-    return size
-
-
-def _filled(value: Any, like: Any, shape: Sequence[Dim]) -> Any:
-    if isinstance(value, int):
-        value = Literal(value, like.type.dtype)
-    return broadcast_in_dim(value, shape=shape, dims=[])
-
-
 def _gather_vjp(
     g: Any, y: Any, x: Any, indices: Any, slice_sizes: Any, **dims: Any
 ) -> Any:
     # What gather clamps, scatter would drop.
     index_map, index_axis = dims["start_index_map"], dims["index_axis"]
     if index_map:
-        top = _limits(x, indices, index_map, index_axis, slice_sizes)
+        top = largest_starts(x, indices, index_map, index_axis, slice_sizes)
         indices = clamp(0, indices, top)
     return (
         scatter(
@@ -380,7 +332,7 @@ def _gather_updates(
     axis = dims["index_axis"]
     if axis == indices.type.rank:
         indices = reshape(indices, shape=[*indices.type.shape, 1])
-    top = _limits(source, indices, dims["index_map"], axis, sizes)
+    top = largest_starts(source, indices, dims["index_map"], axis, sizes)
     inside = and_(
         compare(indices, 0, direction="GE"), compare(indices, top, direction="LE")
     )

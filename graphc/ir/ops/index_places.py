@@ -10,8 +10,11 @@ import numpy as np
 from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import Ints
+from graphc.ir.ops.elementwise import convert, minimum, subtract
+from graphc.ir.ops.shape import broadcast_in_dim, concatenated, dimension_size
 from graphc.ir.typerules import checked_axes, require
-from graphc.ir.types import TensorType
+from graphc.ir.types import I32, TensorType
+from graphc.ir.values import Literal
 
 
 def require_ascending(name: str, attribute: str, value: Ints, rank: int) -> None:
@@ -117,3 +120,42 @@ def window_places(
             )
         places.append(start)
     return places, inside
+
+
+def largest_starts(
+    x: Any, indices: Any, index_map: Ints, index_axis: int, sizes: Sequence[Dim]
+) -> Any:
+    """Nodes for the last start whose window lies in x, per component of the vectors."""
+    dtype = indices.type.dtype
+    top = int(np.iinfo(dtype.numpy).max)
+    bounds: list[Any] = []
+    for d in index_map:
+        room = x.type.shape[d] - sizes[d]
+        if isinstance(room, int):
+            bounds.append(min(room, top))
+            continue
+        bound = subtract(dimension_size(x, axis=d), _window_size(x, d, room))
+        if top < np.iinfo(np.int32).max:
+            bound = minimum(bound, top)
+        bounds.append(bound if dtype is I32 else convert(bound, dtype=dtype))
+    if bounds.count(bounds[0]) == len(bounds):
+        return bounds[0]
+    shape = list(indices.type.shape)
+    shape[index_axis] = 1
+    return concatenated([_filled(b, indices, shape) for b in bounds], index_axis)
+
+
+def _window_size(x: Any, d: int, room: Any) -> Any:
+    size = x.type.shape[d] - room
+    if not isinstance(size, int):
+        raise GraphError(
+            "gather: windows of symbolic size at computed places have no gradient",
+            received=str(x.type),
+        )
+    return size
+
+
+def _filled(value: Any, like: Any, shape: Sequence[Dim]) -> Any:
+    if isinstance(value, int):
+        value = Literal(value, like.type.dtype)
+    return broadcast_in_dim(value, shape=shape, dims=[])

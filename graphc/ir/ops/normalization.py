@@ -9,16 +9,10 @@ from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import FLOAT, Arg, IllTyped, Ints, Kind, Sample, Trait
 from graphc.ir.ops.along_axes import count, in_dtype, mean, wide_dtype, widen
-from graphc.ir.ops.elementwise import (
-    add,
-    divide,
-    multiply,
-    rsqrt,
-    sqrt,
-    subtract,
-)
+from graphc.ir.ops.elementwise import add, divide, multiply, subtract
 from graphc.ir.ops.reduction import reduce_sum
 from graphc.ir.ops.shape import expand_axes
+from graphc.ir.ops.transcendental import rsqrt, sqrt
 from graphc.ir.register import composite
 from graphc.ir.typerules import checked_axes, require
 from graphc.ir.types import TensorType

@@ -32,7 +32,7 @@ from graphc.ir.values import Literal
 
 
 def _all_dimensions(window: Ints, strides: Ints, padding: IntLists) -> dict[str, Any]:
-    """The attributes of windows over all dimensions, given those of the spatial ones."""
+    """Attributes of windows over all dimensions, given those of the spatial ones."""
     return {
         "window": (1, *window, 1),
         "strides": (1, *strides, 1),

@@ -8,17 +8,13 @@ from typing import Any
 
 from graphc.ir.opdef import FLOAT, INTEGER, Arg, IllTyped, Ints, Kind, Sample, Trait
 from graphc.ir.ops.along_axes import at_index, in_dtype, index_dtype, widen
+from graphc.ir.ops.bits import and_
 from graphc.ir.ops.elementwise import (
     abs_,
     add,
-    and_,
     compare,
     convert,
     divide,
-    exponential,
-    log,
-    log_plus_one,
-    logistic,
     maximum,
     multiply,
     negate,
@@ -27,6 +23,7 @@ from graphc.ir.ops.elementwise import (
 )
 from graphc.ir.ops.reduction import reduce_max, reduce_sum
 from graphc.ir.ops.shape import dimension_size, expand_axes
+from graphc.ir.ops.transcendental import exponential, log, log_plus_one, logistic
 from graphc.ir.register import composite
 from graphc.ir.typerules import checked_axes, reduced, require, same_type
 from graphc.ir.types import DType, TensorType
@@ -357,6 +354,6 @@ def _one_hot_type(indices: TensorType, *, depth: int, dtype: DType) -> TensorTyp
     numerics="an index outside 0..depth-1 gives zeros",
 )
 def one_hot(indices: Any, *, depth: int, dtype: DType) -> Any:
-    """1 where the position along a new last axis of size `depth` is the index, else 0."""
+    """1 where the position along a new last axis of size `depth` is the index."""
     shape = (*indices.type.shape, depth)
     return convert(at_index(indices, shape, len(shape) - 1), dtype=dtype)

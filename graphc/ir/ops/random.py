@@ -20,19 +20,14 @@ from graphc.ir.differentiate import zeros
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import FLOAT, Arg, DType, IllTyped, Ints, Kind, Sample, Shape
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype
-from graphc.ir.ops.elementwise import (
-    add,
+from graphc.ir.ops.bits import (
     bitcast_convert,
-    compare,
-    convert,
-    multiply,
     or_,
-    select,
     shift_right_arithmetic,
     shift_right_logical,
-    subtract,
     xor,
 )
+from graphc.ir.ops.elementwise import add, compare, convert, multiply, select, subtract
 from graphc.ir.ops.indexing import take
 from graphc.ir.ops.reduction import reduce_sum
 from graphc.ir.ops.shape import (
@@ -43,7 +38,7 @@ from graphc.ir.ops.shape import (
     reshape,
     slice_,
 )
-from graphc.ir.ops.special import erf_inv
+from graphc.ir.ops.special import erf_inv, in_chunks
 from graphc.ir.register import composite
 from graphc.ir.typerules import require, same_type, shaped
 from graphc.ir.types import F32, I32, U32, U64, TensorType, product
@@ -65,20 +60,18 @@ _KEY = Arg("u32[4]", 0, 1e9)
 # -- bits ------------------------------------------------------------------------------
 
 
-def _philox_reference(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
+def _philox_chunk(*words: Any) -> tuple[Any, ...]:
     # 64-bit arithmetic throughout, cut to 32 bits where that matters.
-    c0, c1, c2, c3, k0, k1 = (
-        word.astype(np.uint64) for word in (c0, c1, c2, c3, k0, k1)
-    )
-    first, second = map(np.uint64, _MULTIPLIERS)
+    c0, c1, c2, c3, k0, k1 = (word.astype(np.uint64) for word in words)
     half, mask = np.uint64(32), np.uint64(_MASK)
-    for turn in range(_ROUNDS):
-        product_0, product_1 = c0 * first, c2 * second
-        key_0 = (k0 + np.uint64(turn * _INCREMENTS[0])) & mask
-        key_1 = (k1 + np.uint64(turn * _INCREMENTS[1])) & mask
-        c0, c1 = (product_1 >> half) ^ c1 ^ key_0, product_1 & mask
-        c2, c3 = (product_0 >> half) ^ c3 ^ key_1, product_0 & mask
-    return tuple(word.astype(np.uint32) for word in np.broadcast_arrays(c0, c1, c2, c3))
+    factor_0, factor_1 = map(np.uint64, _MULTIPLIERS)
+    step_0, step_1 = map(np.uint64, _INCREMENTS)
+    for _ in range(_ROUNDS):
+        product_0, product_1 = c0 * factor_0, c2 * factor_1
+        c0, c1 = (product_1 >> half) ^ c1 ^ k0, product_1 & mask
+        c2, c3 = (product_0 >> half) ^ c3 ^ k1, product_0 & mask
+        k0, k1 = (k0 + step_0) & mask, (k1 + step_1) & mask
+    return tuple(word.astype(np.uint32) for word in (c0, c1, c2, c3))
 
 
 def _philox_type(*words: TensorType) -> tuple[TensorType, ...]:
@@ -91,7 +84,7 @@ _WORDS = tuple(Arg("u32[5]", 0, 4e9) for _ in range(6))
 @composite(
     Kind.ELEMENTWISE,
     infer=_philox_type,
-    reference=_philox_reference,
+    reference=lambda *words: tuple(in_chunks(_philox_chunk, *words)),
     vjp=_NO_FLOATS,
     dtypes=_WORD,
     samples=(
@@ -201,7 +194,7 @@ def _batched_type(keys: TensorType, *, sizes: Ints) -> TensorType:
     wanted = (len(sizes), 4)
     require(
         len(sizes) > 0 and keys.shape == wanted,
-        f"random_bits_batched: keys must have one row of 4 for each of {len(sizes)} sizes",
+        f"random_bits_batched: keys must be a row of 4 for each of {len(sizes)} sizes",
         keys,
     )
     if any(not 0 <= size <= 4 * 2**32 for size in sizes):
@@ -223,8 +216,8 @@ def _batched_type(keys: TensorType, *, sizes: Ints) -> TensorType:
         Sample((Arg("u32[1,4]", 0, 1e9),), {"sizes": [0]}),
     ),
     errors=(
-        IllTyped(("u32[2,4]",), "one row of 4 for each of 3", {"sizes": [1, 2, 3]}),
-        IllTyped(("u32[0,4]",), "one row of 4 for each of 0", {"sizes": []}),
+        IllTyped(("u32[2,4]",), "a row of 4 for each of 3", {"sizes": [1, 2, 3]}),
+        IllTyped(("u32[0,4]",), "a row of 4 for each of 0", {"sizes": []}),
         IllTyped(("u32[1,4]",), "must lie in 0..", {"sizes": [-1]}),
         IllTyped(("i32[1,4]",), "must be one of u32", {"sizes": [1]}),
     ),

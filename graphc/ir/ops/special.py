@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,15 @@ from graphc.ir.ops.elementwise import (
     clamp,
     compare,
     divide,
-    exponential,
-    log,
     minimum,
     multiply,
     negate,
     select,
     sign,
-    sqrt,
     subtract,
     unary,
 )
+from graphc.ir.ops.transcendental import exponential, log, sqrt
 from graphc.ir.register import composite
 from graphc.ir.types import F64
 
@@ -39,6 +37,23 @@ def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
     for coefficient in others:
         result = add(multiply(result, x), coefficient)
     return result
+
+
+def in_chunks(function: Callable[..., tuple[Any, ...]], *arrays: Any) -> list[Any]:
+    """What an elementwise NumPy function returns for arrays that broadcast together.
+
+    The function gets one part after the other, each small enough for a CPU's cache.
+    """
+    together = np.broadcast_arrays(*arrays)
+    flat = [array.reshape(-1) for array in together]
+    starts = range(0, max(1, flat[0].size), _CHUNK)
+    parts = [function(*(a[s : s + _CHUNK] for a in flat)) for s in starts]
+    return [
+        np.concatenate(p).reshape(together[0].shape) for p in zip(*parts, strict=True)
+    ]
+
+
+_CHUNK = 2**14
 
 
 # -- error function --------------------------------------------------------------------
@@ -207,18 +222,16 @@ def _factor_f64(w: Any) -> Any:
     return select(compare(w, 6.25, direction="LT"), near, outer)
 
 
-def _erf_inv_reference(x: Any) -> Any:
-    dtype, x = x.dtype, x.astype(np.float64)
-    w = -np.log((1 - x) * (1 + x))
-    root = np.sqrt(w)
-    pieces = (
-        np.polyval(_INVERSE_NEAR, w - 3.125),
-        np.polyval(_INVERSE_MIDDLE, root - 3.25),
-    )
-    found = x * np.select(
-        (w < 6.25, w < 16), pieces, np.polyval(_INVERSE_FAR, root - 5)
-    )
-    return np.where(np.abs(x) == 1, x * np.inf, found).astype(dtype)
+def _erf_inv_chunk(x: Any) -> tuple[Any]:
+    wide = x.astype(np.float64)
+    w = -np.log((1 - wide) * (1 + wide))
+    factor = np.polyval(_INVERSE_NEAR, w - 3.125)
+    outer = w >= 6.25  # few elements
+    root = np.sqrt(w[outer])
+    middle = np.polyval(_INVERSE_MIDDLE, root - 3.25)
+    far = np.polyval(_INVERSE_FAR, root - 5)
+    factor[outer] = np.where(root < 4, middle, np.where(np.isinf(root), np.inf, far))
+    return ((wide * factor).astype(x.dtype),)
 
 
 def _erf_inv_vjp(g: Any, y: Any, x: Any) -> Any:
@@ -230,7 +243,7 @@ def _erf_inv_vjp(g: Any, y: Any, x: Any) -> Any:
 @composite(
     Kind.ELEMENTWISE,
     infer=unchanged,
-    reference=_erf_inv_reference,
+    reference=lambda x: in_chunks(_erf_inv_chunk, x)[0],
     vjp=_erf_inv_vjp,
     dtypes=FLOAT,
     samples=(*unary(-0.99, 0.99), *unary(-0.999, 0.999, "f64")),

@@ -22,7 +22,8 @@ from graphc.ir.opdef import (
     Sample,
     Trait,
 )
-from graphc.ir.ops.elementwise import add, and_, compare, negate, not_, or_, select
+from graphc.ir.ops.bits import and_, not_, or_
+from graphc.ir.ops.elementwise import add, compare, negate, select
 from graphc.ir.ops.reduction import highest, lowest
 from graphc.ir.ops.shape import pad, pad_array, require_length, slice_
 from graphc.ir.register import primitive

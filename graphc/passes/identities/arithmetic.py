@@ -6,14 +6,13 @@ Adding 0.0 is not among them: it turns -0.0 into 0.0.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from ml_dtypes import finfo
 
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Trait
-from graphc.ir.ops.elementwise import (
+from graphc.ir.ops import (
     abs_,
     add,
     divide,
@@ -39,14 +38,9 @@ from graphc.passes.identities.matching import (
     number,
     producer,
 )
-from graphc.passes.rule import REASSOCIATES, Example, Replacement, RuleSet, approx
+from graphc.passes.rule import REASSOCIATES, Replacement, RuleSet, approx, example
 
 RULES = RuleSet()
-
-
-def example(program: Any, *types: str) -> list[Example]:
-    """An example over tensors of any dtype, or of the given types."""
-    return [Example(types or ("T[8]",), program)]
 
 
 @RULES.rule(Trait.COMMUTATIVE, examples=example(lambda x: add(2, x)))
@@ -240,7 +234,10 @@ def subtract_negated(node: Node) -> Replacement:
 @RULES.rule(
     "multiply",
     "divide",
-    examples=example(lambda x, y: multiply(negate(x), negate(y)), "T[8]", "T[8]"),
+    examples=[
+        *example(lambda x, y: multiply(negate(x), negate(y)), "T[8]", "T[8]"),
+        *example(lambda x, y: divide(negate(x), negate(y)), "T[8]", "T[8]"),
+    ],
 )
 def multiply_negated(node: Node) -> Replacement:
     """`-x * -y = x * y`, and `-x / -y = x / y` for floats."""

@@ -1,13 +1,11 @@
-"""Identities of comparison, selection, logic and conversion."""
+"""Identities of comparison, selection, logic, conversion and `stop_gradient`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from ml_dtypes import finfo
 
 from graphc.ir.graph import Node
-from graphc.ir.ops.elementwise import (
+from graphc.ir.ops import (
     and_,
     bitcast_convert,
     compare,
@@ -15,6 +13,7 @@ from graphc.ir.ops.elementwise import (
     not_,
     or_,
     select,
+    stop_gradient,
     xor,
 )
 from graphc.ir.types import BOOL, DType
@@ -26,17 +25,12 @@ from graphc.passes.identities.matching import (
     number,
     producer,
 )
-from graphc.passes.rule import Example, Replacement, RuleSet
+from graphc.passes.rule import Replacement, RuleSet, example
 
 RULES = RuleSet()
 
 OPPOSITES = {"EQ": "NE", "NE": "EQ", "LT": "GE", "GE": "LT", "GT": "LE", "LE": "GT"}
 SWAPPED = {"EQ": "EQ", "NE": "NE", "LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE"}
-
-
-def example(program: Any, *types: str) -> list[Example]:
-    """An example over tensors of the given types."""
-    return [Example(types, program)]
 
 
 # -- comparison ------------------------------------------------------------------------
@@ -249,6 +243,16 @@ def bitcast_twice(node: Node) -> Replacement:
     if inner is None:
         return None
     return bitcast_convert(*inner.operands, dtype=element(node))
+
+
+@RULES.rule(
+    "stop_gradient",
+    late=True,
+    examples=example(lambda x: stop_gradient(x), "T[4]"),
+)
+def end_of_differentiation(node: Node) -> Replacement:
+    """`stop_gradient(x) = x` once nothing will be differentiated any more."""
+    return node.operands
 
 
 def holds(wide: DType, narrow: DType) -> bool:

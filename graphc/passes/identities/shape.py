@@ -1,99 +1,26 @@
-"""Identities of ops that move elements or ask for sizes; all of them are exact."""
+"""Identities of ops that move elements; all of them are exact."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Node
-from graphc.ir.opdef import Kind
-from graphc.ir.ops.control import stop_gradient
-from graphc.ir.ops.elementwise import add, exponential, select
-from graphc.ir.ops.reduction import reduce_max, reduce_sum
-from graphc.ir.ops.shape import (
+from graphc.ir.ops import (
     broadcast_in_dim,
     concatenate,
-    dimension_size,
-    iota,
     pad,
     reshape,
     reverse,
     slice_,
     transpose,
 )
-from graphc.ir.types import I32, TensorType
-from graphc.ir.values import Literal, Operand
-from graphc.passes.identities.matching import again, attribute, producer, uniform
-from graphc.passes.rewrite import full
-from graphc.passes.rule import Example, Replacement, RuleSet, approx
+from graphc.ir.types import TensorType
+from graphc.ir.values import Operand
+from graphc.passes.identities.matching import again, attribute, producer
+from graphc.passes.rule import Replacement, RuleSet, example
 
 RULES = RuleSet()
-
-
-def example(program: Any, *types: str) -> list[Example]:
-    """An example over tensors of the given types."""
-    return [Example(types, program)]
-
-
-# -- uniform tensors -------------------------------------------------------------------
-
-
-@RULES.rule(
-    Kind.ELEMENTWISE,
-    examples=[
-        *example(lambda x: add(x, _filled(2, [8])), "T[8]"),
-        *example(lambda x, s: add(x, _filled(s, [8])), "T[8]", "T[]"),
-        *example(lambda s: exponential(_filled(s, [8])), "f32[]"),
-        *example(lambda p, s: select(p, _filled(s, [4]), s), "bool[]", "T[]"),
-    ],
-)
-def stretch_instead(node: Node) -> Replacement:
-    """`f(x, broadcast(s)) = f(x, s)` and `f(broadcast(s)) = broadcast(f(s))`."""
-    scalars = [uniform(operand) for operand in node.operands]
-    if not any(scalar is not None for scalar in scalars):
-        return None
-    operands = [
-        s if s is not None else o for s, o in zip(scalars, node.operands, strict=True)
-    ]
-    return again(node, operands)
-
-
-@RULES.rule(
-    Kind.BROADCAST,
-    Kind.INJECTIVE,
-    examples=[
-        *example(lambda s: transpose(_filled(s, [2, 4]), permutation=[1, 0]), "T[]"),
-        *example(
-            lambda s: concatenate(_filled(s, [2]), _filled(s, [3]), axis=0), "T[]"
-        ),
-        *example(lambda s: pad(_filled(s, [2]), s, low=[1], high=[0]), "T[]"),
-        *example(lambda s: slice_(_filled(s, [4]), start=[1], limit=[2]), "T[]"),
-        *example(
-            lambda s: broadcast_in_dim(_filled(s, [4]), shape=[3, 4], dims=[1]),
-            "T[]",
-        ),
-    ],
-)
-def move_uniform(node: Node) -> Replacement:
-    """Elements that are all equal are so in any order and number."""
-    if not node.operands:
-        return None
-    scalars = [_scalar(operand) for operand in node.operands]
-    first = scalars[0]
-    if first is None or any(scalar != first for scalar in scalars):
-        return None
-    if node.op is broadcast_in_dim and first is node.operands[0]:
-        return None  # this is the form that is wanted
-    return [full(first, result.type) for result in node.results]
-
-
-def _scalar(operand: Operand) -> Operand | None:
-    return uniform(operand) if operand.type.shape else operand
-
-
-def _filled(value: Any, shape: Sequence[Dim]) -> Any:
-    return broadcast_in_dim(value, shape=shape, dims=[])
 
 
 # -- reshape and transpose -------------------------------------------------------------
@@ -415,94 +342,3 @@ def reverse_twice(node: Node) -> Replacement:
         return None
     axes = sorted({*attribute(node, "axes")} ^ {*attribute(inner, "axes")})
     return reverse(*inner.operands, axes=axes) if axes else inner.operands
-
-
-# -- reductions and sizes --------------------------------------------------------------
-
-
-@RULES.rule(
-    "reduce_max",
-    "reduce_min",
-    "reduce_prod",
-    "reduce_and",
-    "reduce_or",
-    examples=example(lambda x: reduce_max(x, axes=[]), "T[2,4]"),
-)
-def reduce_nothing(node: Node) -> Replacement:
-    """A reduction along no axes is x."""
-    return None if attribute(node, "axes") else node.operands
-
-
-@RULES.rule(
-    "reduce_sum",
-    numerics=approx(0),
-    examples=example(lambda x: reduce_sum(x, axes=[]), "T[2,4]"),
-)
-def sum_nothing(node: Node) -> Replacement:
-    """A sum along no axes is x, but for the sign of zero."""
-    return None if attribute(node, "axes") else node.operands
-
-
-@RULES.rule(
-    "reduce_max",
-    "reduce_min",
-    "reduce_and",
-    "reduce_or",
-    examples=example(
-        lambda x: reduce_max(reduce_max(x, axes=[1]), axes=[1]), "T[2,3,4]"
-    ),
-)
-def reduce_twice(node: Node) -> Replacement:
-    """Two reductions by max, min, and, or are one."""
-    inner = producer(node.operands[0], node.op)
-    if inner is None or len(inner.result.uses) > 1:
-        return None
-    gone = attribute(inner, "axes")
-    kept = [d for d in range(inner.operands[0].type.rank) if d not in gone]
-    axes = sorted([*gone, *(kept[d] for d in attribute(node, "axes"))])
-    return node.op(*inner.operands, axes=axes)
-
-
-@RULES.rule(
-    "reduce_max",
-    "reduce_min",
-    "reduce_and",
-    "reduce_or",
-    examples=example(lambda x: reduce_max(x, axes=[1]), "T[4,1]"),
-)
-def reduce_units(node: Node) -> Replacement:
-    """The max, min, and, or along dimensions of size 1 is a reshape."""
-    (x,) = node.operands
-    if any(x.type.shape[axis] != 1 for axis in attribute(node, "axes")):
-        return None
-    return reshape(x, shape=node.result.shape)
-
-
-@RULES.rule(
-    "dimension_size", examples=example(lambda x: dimension_size(x, axis=1), "T[B,4]")
-)
-def known_size(node: Node) -> Replacement:
-    """The size of a dimension that is a number is a literal."""
-    size = node.operands[0].type.shape[attribute(node, "axis")]
-    return Literal(size, I32) if isinstance(size, int) else None
-
-
-@RULES.rule(
-    "iota",
-    examples=example(lambda: iota(shape=[3, 1], axis=1, dtype="i32")),
-)
-def iota_of_one(node: Node) -> Replacement:
-    """The positions along a dimension of size 1 are 0."""
-    if node.result.shape[attribute(node, "axis")] != 1:
-        return None
-    return full(Literal(0, node.result.dtype), node.result.type)
-
-
-@RULES.rule(
-    "stop_gradient",
-    late=True,
-    examples=example(lambda x: stop_gradient(x), "T[4]"),
-)
-def end_of_differentiation(node: Node) -> Replacement:
-    """`stop_gradient(x) = x` once nothing will be differentiated any more."""
-    return node.operands

@@ -9,7 +9,6 @@ from graphc.frontend import config, ops
 from graphc.frontend.dispatch import op
 from graphc.frontend.training.losses.loss import REGISTRY, LossFunctionWrapper
 from graphc.frontend.training.losses.reduction import (
-    check_one_hot,
     class_numbers,
     paired,
     with_mask,
@@ -76,8 +75,7 @@ def categorical_crossentropy(
         raise ValueError(
             f"`axis` must be of type `int`. Received: axis={axis} of type {type(axis)}"
         )
-    y_true, y_pred = paired(y_true, y_pred, "categorical_crossentropy")
-    check_one_hot(y_true, y_pred, "categorical_crossentropy")
+    y_true, y_pred = paired(y_true, y_pred, "categorical_crossentropy", one_hot=True)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[axis]
     return ops.categorical_crossentropy(
@@ -193,8 +191,9 @@ def categorical_focal_crossentropy(
     Raises:
         ValueError: If the shapes do not fit.
     """
-    y_true, y_pred = paired(y_true, y_pred, "categorical_focal_crossentropy")
-    check_one_hot(y_true, y_pred, "categorical_focal_crossentropy")
+    y_true, y_pred = paired(
+        y_true, y_pred, "categorical_focal_crossentropy", one_hot=True
+    )
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[axis]
     if from_logits:

@@ -40,8 +40,8 @@ def tversky(
     Args:
         y_true: Targets in 0..1.
         y_pred: Predictions of the same shape, in 0..1.
-        alpha: The weight of false positives.
-        beta: The weight of false negatives.
+        alpha: The weight of false negatives.
+        beta: The weight of false positives.
         axis: The axes of one coefficient; all of them by default.
 
     Returns:
@@ -54,7 +54,8 @@ def tversky(
     overlap = ops.sum(y_true * y_pred, axis=axis)
     false_positives = ops.sum((1.0 - y_true) * y_pred, axis=axis)
     false_negatives = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    mistakes = alpha * false_positives + beta * false_negatives
+    # As in Keras, whose documentation has the two the other way round.
+    mistakes = alpha * false_negatives + beta * false_positives
     return 1.0 - overlap / (overlap + mistakes + config.epsilon())
 
 
@@ -82,8 +83,8 @@ class Tversky(LossFunctionWrapper):
     """One minus the Tversky coefficient; see `tversky`.
 
     Args:
-        alpha: The weight of false positives.
-        beta: The weight of false negatives.
+        alpha: The weight of false negatives.
+        beta: The weight of false positives.
         reduction: How the loss is reduced; see `Loss`.
         name: Its name.
         axis: The axes of one coefficient; all of them by default.

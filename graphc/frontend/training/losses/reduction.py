@@ -195,30 +195,30 @@ def reduce_weighted(
     return values
 
 
-def paired(y_true: Any, y_pred: Any, name: str) -> tuple[Any, Any]:
+def paired(
+    y_true: Any, y_pred: Any, name: str, one_hot: bool = False
+) -> tuple[Any, Any]:
     """Targets and predictions as tensors of the predictions' dtype and equal rank.
 
     Args:
         y_true: The targets.
         y_pred: The predictions.
         name: The loss or metric, for the message.
+        one_hot: Whether the shapes must be equal, so that nothing is broadcast.
 
     Raises:
         ValueError: If their shapes do not fit.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.convert_to_tensor(y_true, dtype=y_pred.dtype)
+    if one_hot:
+        _check_one_hot(y_true, y_pred, name)
     y_true, y_pred = match_ranks(y_true, y_pred)
     check_shapes(y_true, y_pred, name)
     return y_true, y_pred
 
 
-def check_one_hot(y_true: Any, y_pred: Any, name: str) -> None:
-    """Refuses one-hot targets that would have to be broadcast.
-
-    Raises:
-        ValueError: If the shapes differ; names `name`, the loss or metric.
-    """
+def _check_one_hot(y_true: Any, y_pred: Any, name: str) -> None:
     if len(y_true.shape) != len(y_pred.shape) or differ(y_true.shape, y_pred.shape):
         raise ValueError(
             f"{name}: `y_true` must be one-hot, of the shape of `y_pred`. Use "

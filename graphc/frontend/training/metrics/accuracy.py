@@ -8,7 +8,6 @@ from graphc.frontend import ops
 from graphc.frontend.dispatch import op
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.training.losses.reduction import (
-    check_one_hot,
     class_numbers,
     paired,
 )
@@ -68,8 +67,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     Raises:
         ValueError: If the shapes do not fit.
     """
-    y_true, y_pred = paired(y_true, y_pred, "categorical_accuracy")
-    check_one_hot(y_true, y_pred, "categorical_accuracy")
+    y_true, y_pred = paired(y_true, y_pred, "categorical_accuracy", one_hot=True)
     right = ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1))
     return ops.cast(right, floatx())
 
@@ -108,8 +106,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     Raises:
         ValueError: If the shapes do not fit.
     """
-    y_true, y_pred = paired(y_true, y_pred, "top_k_categorical_accuracy")
-    check_one_hot(y_true, y_pred, "top_k_categorical_accuracy")
+    y_true, y_pred = paired(y_true, y_pred, "top_k_categorical_accuracy", one_hot=True)
     return _in_top_k(ops.argmax(y_true, axis=-1), y_pred, k)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from graphc.frontend import config, ops
 from graphc.frontend.training.metrics.confusion import confusion_counts
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
+from graphc.frontend.variables import Variable
 
 CURVES = ("ROC", "PR")
 SUMMATIONS = ("interpolation", "minoring", "majoring")
@@ -26,11 +27,17 @@ class AUC(Metric):
         name: Its name.
         dtype: The dtype of the state; see `Metric`.
         thresholds: Thresholds in 0..1 to use instead.
+        multi_label: Whether each label of predictions ``[B, L]`` has an area of its
+            own, of which the mean is taken.
+        num_labels: The number of labels L with `multi_label`; known from the first
+            batch if it is left out.
+        label_weights: Weights of the labels: in the mean with `multi_label`, else of
+            their predictions.
         from_logits: Whether predictions are logits.
 
     Raises:
-        ValueError: For an unknown curve or summation method, or thresholds that are
-            not in 0..1.
+        ValueError: For an unknown curve or summation method, thresholds that are not in
+            0..1, or `num_labels` without `multi_label`.
 
     Example:
         >>> import graphc
@@ -50,6 +57,9 @@ class AUC(Metric):
         name: str | None = None,
         dtype: Any = None,
         thresholds: Sequence[float] | None = None,
+        multi_label: bool = False,
+        num_labels: int | None = None,
+        label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -63,12 +73,27 @@ class AUC(Metric):
                 f"Expected `summation_method` to be one of {', '.join(SUMMATIONS)}. "
                 f"Received: summation_method={summation_method!r}"
             )
+        if num_labels is not None and not multi_label:
+            raise ValueError(
+                "`num_labels` is needed only when `multi_label` is True. "
+                f"Received: num_labels={num_labels}, multi_label=False"
+            )
         self.curve = curve
+        self.multi_label = multi_label
+        self.num_labels = num_labels
+        self.label_weights = None if label_weights is None else list(label_weights)
         self.summation_method = summation_method
         self.from_logits = from_logits
         self.init_thresholds = thresholds
         self.num_thresholds, self.thresholds = _thresholds(num_thresholds, thresholds)
+        self._counts: dict[str, Variable] = {}
+        if not multi_label or num_labels is not None:
+            self._build()
+
+    def _build(self) -> None:
         size = (self.num_thresholds,)
+        if self.num_labels is not None:
+            size = (self.num_thresholds, self.num_labels)
         self._counts = {
             name: self.add_variable(size, "zeros", name=name) for name in COUNTS
         }
@@ -84,13 +109,34 @@ class AUC(Metric):
         y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
         if self.from_logits:
             y_pred = ops.sigmoid(y_pred)
+        if not self._counts:
+            self.num_labels = int(y_pred.shape[-1])
+            self._build()
         counts = confusion_counts(
-            y_true, y_pred, self.thresholds, sample_weight, self.dtype
+            y_true,
+            y_pred,
+            self.thresholds,
+            sample_weight,
+            self.dtype,
+            label_weights=None if self.multi_label else self.label_weights,
+            by_label=self.multi_label,
         )
         for name, variable in self._counts.items():
             variable.assign_add(counts[name])
 
     def result(self) -> Any:
+        if not self._counts:
+            return ops.zeros((), dtype=self.dtype)
+        areas = self._areas()
+        if not self.multi_label:
+            return areas
+        if self.label_weights is None:
+            return ops.mean(areas)
+        weights = ops.convert_to_tensor(self.label_weights, dtype=self.dtype)
+        return ops.divide_no_nan(ops.sum(areas * weights), ops.sum(weights))
+
+    def _areas(self) -> Any:
+        """The area, a scalar, or the area of each label."""
         if self.curve == "PR" and self.summation_method == "interpolation":
             return self._interpolated_precision_recall()
         right, false_alarms, rejected, missed = (
@@ -107,7 +153,7 @@ class AUC(Metric):
             heights = ops.minimum(y[:-1], y[1:])
         else:
             heights = ops.maximum(y[:-1], y[1:])
-        return ops.sum((x[:-1] - x[1:]) * heights)
+        return ops.sum((x[:-1] - x[1:]) * heights, axis=0)
 
     def _interpolated_precision_recall(self) -> Any:
         """The area where true positives grow linearly with positives in between.
@@ -129,7 +175,7 @@ class AUC(Metric):
             ops.ones_like(positives[1:]),
         )
         gained = slope * (right[:-1] - right[1:] + intercept * ops.log(ratio))
-        return ops.sum(ops.divide_no_nan(gained, ops.maximum(total[1:], 0.0)))
+        return ops.sum(ops.divide_no_nan(gained, ops.maximum(total[1:], 0.0)), axis=0)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -137,6 +183,9 @@ class AUC(Metric):
             "curve": self.curve,
             "summation_method": self.summation_method,
             "thresholds": self.init_thresholds,
+            "multi_label": self.multi_label,
+            "num_labels": self.num_labels,
+            "label_weights": self.label_weights,
             "from_logits": self.from_logits,
         }
 

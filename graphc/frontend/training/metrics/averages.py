@@ -16,37 +16,40 @@ from graphc.frontend.training.losses.reduction import (
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
 
 
-def samplewise(values: Any, sample_weight: Any, dtype: str) -> tuple[Any, Any]:
+def samplewise(
+    values: Any, sample_weight: Any, dtype: str, reduce: Callable[..., Any] = ops.mean
+) -> tuple[Any, Any]:
     """One weighted value per sample, and the weights.
 
     Args:
         values: A tensor ``[B, ...]``, or a scalar.
-        sample_weight: Weights of the samples ``[B]`` or of the values, a scalar, or
-            None.
+        sample_weight: Weights of the samples ``[B]`` or of the values, or None; a
+            scalar weighs the batch as one value.
         dtype: The dtype to compute in.
+        reduce: ``ops.mean`` or ``ops.sum``.
 
     Returns:
-        The mean over all but the first axis of values times weights, and of the
-        weights (None for None).
+        Values times weights, reduced over all but the first axis, and the weights
+        likewise (None for None).
     """
     mask = mask_of(values)
     values = ops.convert_to_tensor(values, dtype=dtype)
     if mask is not None:
         sample_weight = apply_mask(sample_weight, mask, dtype, reduction="sum")
     if sample_weight is None:
-        return _sample_means(values), None
+        return _over_samples(values, reduce), None
     weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
     rank = len(weight.shape)
-    if 0 < rank < len(values.shape):
-        values = ops.mean(values, axis=tuple(range(rank, len(values.shape))))
+    if rank < len(values.shape):
+        values = reduce(values, axis=tuple(range(rank, len(values.shape))))
     # The weights are summed too, so they get the shape of what they weigh.
     weight = align_weight(weight, values) + ops.zeros_like(values)
-    return _sample_means(values * weight), _sample_means(weight)
+    return _over_samples(values * weight, reduce), _over_samples(weight, reduce)
 
 
-def _sample_means(values: Any) -> Any:
+def _over_samples(values: Any, reduce: Callable[..., Any]) -> Any:
     rank = len(values.shape)
-    return ops.mean(values, axis=tuple(range(1, rank))) if rank > 1 else values
+    return reduce(values, axis=tuple(range(1, rank))) if rank > 1 else values
 
 
 class Mean(Metric):
@@ -102,11 +105,10 @@ class Sum(Metric):
         """Adds values to the sum.
 
         Args:
-            values: A tensor ``[B, ...]``, or a scalar; means are taken over all but
-                the first axis.
+            values: A tensor ``[B, ...]``, or a scalar.
             sample_weight: Weights of the samples ``[B]`` or of the values, or None.
         """
-        values, _ = samplewise(values, sample_weight, self.dtype)
+        values, _ = samplewise(values, sample_weight, self.dtype, ops.sum)
         self.total.assign_add(ops.sum(values))
 
     def result(self) -> Any:
@@ -154,7 +156,9 @@ class MeanMetricWrapper(Mean):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config() | self._fn_kwargs
         if type(self) is MeanMetricWrapper:
-            config["fn"] = losses.serialize(self._fn)
+            own = FUNCTIONS.holds(self._fn)
+            registry = FUNCTIONS if own else losses.REGISTRY
+            config["fn"] = registry.serialize(self._fn)
         return config
 
     @classmethod

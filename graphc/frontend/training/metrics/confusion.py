@@ -19,6 +19,8 @@ def confusion_counts(
     thresholds: Sequence[float],
     sample_weight: Any,
     dtype: str,
+    label_weights: Sequence[float] | None = None,
+    by_label: bool = False,
 ) -> dict[str, Any]:
     """Weighted counts of true and false positives and negatives at each threshold.
 
@@ -28,10 +30,13 @@ def confusion_counts(
         thresholds: Probabilities above which a prediction is positive.
         sample_weight: Weights, or None.
         dtype: The dtype of the counts.
+        label_weights: Weights of the labels along the last axis, or None.
+        by_label: Whether each label of ``[B, L]`` is counted for itself.
 
     Returns:
-        Tensors ``[len(thresholds)]`` under ``true_positives``, ``false_positives``,
-        ``true_negatives`` and ``false_negatives``.
+        Tensors ``[len(thresholds)]``, with `by_label` ``[len(thresholds), L]``, under
+        ``true_positives``, ``false_positives``, ``true_negatives`` and
+        ``false_negatives``.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -43,18 +48,24 @@ def confusion_counts(
     if sample_weight is not None:
         given = ops.convert_to_tensor(sample_weight, dtype=dtype)
         weights = weights * align_weight(given, y_pred)
-    flat = ops.reshape(y_pred, (1, -1))
+    if label_weights is not None:
+        weights = weights * ops.convert_to_tensor(list(label_weights), dtype=dtype)
     limits = ops.convert_to_tensor(list(thresholds), dtype=dtype)
-    positive = ops.cast(flat > ops.expand_dims(limits, -1), dtype)
-    right = ops.reshape(labels * weights, (-1,))
-    wrong = ops.reshape((1.0 - labels) * weights, (-1,))
-    true_positives = ops.matmul(positive, right)
-    false_positives = ops.matmul(positive, wrong)
+    rows = (-1, y_pred.shape[-1]) if by_label else (-1,)
+    limits = ops.reshape(limits, (len(thresholds),) + (1,) * len(rows))
+    # positive[threshold, prediction] or positive[threshold, sample, label]
+    positive = ops.cast(ops.reshape(y_pred, (1, *rows)) > limits, dtype)
+    right = ops.reshape(labels * weights, rows)
+    wrong = ops.reshape((1.0 - labels) * weights, rows)
+
+    def count(chosen: Any, weights: Any) -> Any:
+        return ops.sum(chosen * weights, axis=1)
+
     return {
-        "true_positives": true_positives,
-        "false_positives": false_positives,
-        "true_negatives": ops.sum(wrong) - false_positives,
-        "false_negatives": ops.sum(right) - true_positives,
+        "true_positives": count(positive, right),
+        "false_positives": count(positive, wrong),
+        "true_negatives": count(1.0 - positive, wrong),
+        "false_negatives": count(1.0 - positive, right),
     }
 
 
@@ -86,9 +97,14 @@ class _Counts(Metric):
         super().__init__(name=name, dtype=dtype)
         self.init_thresholds = thresholds
         self.thresholds = checked_thresholds(thresholds, 0.5)
-        for count in self.kept:
-            size = (len(self.thresholds),)
-            setattr(self, count, self.add_variable(size, "zeros", name=count))
+        size = (len(self.thresholds),)
+        self._counts = {
+            count: self.add_variable(size, "zeros", name=self._variable_name(count))
+            for count in self.kept
+        }
+
+    def _variable_name(self, count: str) -> str:
+        return count
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch to the counts.
@@ -101,8 +117,8 @@ class _Counts(Metric):
         counts = confusion_counts(
             y_true, y_pred, self.thresholds, sample_weight, self.dtype
         )
-        for name in self.kept:
-            getattr(self, name).assign_add(counts[name])
+        for name, variable in self._counts.items():
+            variable.assign_add(counts[name])
 
     def _scalar(self, result: Any) -> Any:
         """`result` without its only element's axis if there is one threshold."""
@@ -115,8 +131,11 @@ class _Counts(Metric):
 class _OneCount(_Counts):
     """Base of metrics that are one of the counts."""
 
+    def _variable_name(self, count: str) -> str:
+        return "accumulator"
+
     def result(self) -> Any:
-        return self._scalar(getattr(self, self.kept[0]).value)
+        return self._scalar(self._counts[self.kept[0]].value)
 
 
 class TruePositives(_OneCount):
@@ -201,7 +220,7 @@ class _Selected(_Counts):
         super().update_state(y_true, y_pred, sample_weight)
 
     def result(self) -> Any:
-        right, other = (getattr(self, name).value for name in self.kept)
+        right, other = (variable.value for variable in self._counts.values())
         return self._scalar(ops.divide_no_nan(right, right + other))
 
     def get_config(self) -> dict[str, Any]:

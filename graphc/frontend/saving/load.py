@@ -1,0 +1,414 @@
+"""Loading a model: a file of unknown origin is checked whole before a model exists."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from graphc.frontend.keras_tensor import KerasTensor, abstract_call
+from graphc.frontend.layers.graph_layer import GraphCalls, GraphLayer
+from graphc.frontend.layers.layer import Layer
+from graphc.frontend.layers.registry import LAYERS
+from graphc.frontend.models import Model, Sequential
+from graphc.frontend.models.graph_model import GraphModel
+from graphc.frontend.models.saving import op_function
+from graphc.frontend.registry import custom_scope, find_custom
+from graphc.frontend.serialization.archive import Member, read_members
+from graphc.frontend.serialization.capture import TENSOR, anonymous
+from graphc.frontend.serialization.compile_config import (
+    compile_arguments,
+    missing_class,
+)
+from graphc.frontend.serialization.functional import function_from_config
+from graphc.frontend.serialization.json_text import load_json
+from graphc.frontend.serialization.model_file import (
+    CONFIG,
+    FORMAT,
+    FORMAT_VERSION,
+    GRAPH,
+    GRAPHC_VERSION,
+    MANIFEST,
+    MODEL,
+    OPTIMIZER,
+    WEIGHTS,
+)
+from graphc.frontend.serialization.objects import decode, decode_config
+from graphc.frontend.serialization.opening import opened
+from graphc.frontend.serialization.tensors import Header, read_header, read_tensors
+from graphc.frontend.serialization.variable_paths import variable_paths
+from graphc.frontend.serialization.weights_file import (
+    assign_all,
+    mismatch,
+    refuse_mismatches,
+)
+from graphc.frontend.variables import Variable
+from graphc.ir import Graph, TensorType, parse
+from graphc.ir.errors import LoadError, ParseError
+
+MAX_JSON = 1 << 26
+MAX_GRAPH = 1 << 28
+"""The largest config or manifest, and the largest graph text, in bytes."""
+
+MAX_NAME = 1000
+"""How many characters the name of a layer may have."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONFIG_KEYS = {"model", "compile", "optimizer_built", "aliases", "frozen"}
+_MANIFEST_KEYS = {"format", "format_version", "graphc_version", "members"}
+
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+) -> Model:
+    """Makes the model again that `Model.save` saved.
+
+    A file is data: loading one runs no code that it holds, imports nothing and opens no
+    other file. A custom layer is made by its class if that is registered or given;
+    otherwise it runs the graphs that were saved with it, in inference and in training.
+
+    Args:
+        filepath: The file's name.
+        custom_objects: Classes and functions of your own by name.
+        compile: Whether to compile the model as it was, with the optimizer's state.
+
+    Returns:
+        The model.
+
+    Raises:
+        LoadError: If the file is missing, damaged, of an unknown version, or no such
+            file, or needs a class that is not there. It is also a `FileNotFoundError`
+            if the file is missing, and an `OSError` if it cannot be read.
+    """
+    path = os.fsdecode(filepath)
+    with opened(path) as file, custom_scope(custom_objects or {}):
+        try:
+            return _Loading(file).run(compile)
+        except LoadError:
+            raise
+        except Exception as error:
+            # What a damaged config makes constructors raise is not one kind of error.
+            reason = str(error) or type(error).__name__
+            raise LoadError(
+                f"the model cannot be made as its config says: {reason[:1000]}"
+            ) from error
+
+
+class _Loading:
+    """One run of `load_model`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.members = read_members(file)
+        self.digests = self._read_manifest()
+        self.graphs: dict[str, Graph] = {}
+        self.layers: list[GraphCalls] = []
+        self.overridden: list[str] = []
+
+    # -- the container --------------------------------------------------------------------
+
+    def _read_manifest(self) -> dict[str, str]:
+        """The digests of the members by name."""
+        if MANIFEST not in self.members:
+            raise LoadError(f"the file has no {MANIFEST}")
+        manifest = load_json(self._read(MANIFEST, MAX_JSON), MANIFEST)
+        _check_version(manifest)
+        _check_keys(manifest, _MANIFEST_KEYS, MANIFEST)
+        listed = manifest["members"]
+        names = {CONFIG, WEIGHTS} | ({GRAPH} & self.members.keys())
+        if not isinstance(listed, dict) or listed.keys() != names:
+            raise LoadError(f"the members that {MANIFEST} lists are not those of a model")
+        if self.members.keys() != names | {MANIFEST}:
+            unknown = self.members.keys() - names - {MANIFEST}
+            raise LoadError(
+                "the members of the file are not those of a model",
+                received=", ".join(sorted(unknown)) or "too few members",
+            )
+        digests: dict[str, str] = {}
+        for name, entry in listed.items():
+            if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"}:
+                raise LoadError(f"{MANIFEST}: expected a digest and a size for {name}")
+            if entry["size"] != self.members[name][0].size:
+                raise LoadError(f"{name} has another size than {MANIFEST} says")
+            digests[name] = str(entry["sha256"])
+        return digests
+
+    def _read(self, name: str, limit: int) -> bytes:
+        """The data of a small member, compared with its checksum."""
+        member, offset = self.members[name]
+        if member.size > limit:
+            raise LoadError(f"{name} is larger than {limit} bytes")
+        self.file.seek(offset)
+        data = self.file.read(member.size)
+        _check_checksum(member, zlib.crc32(data))
+        return data
+
+    def _read_checked(self, name: str, limit: int) -> bytes:
+        data = self._read(name, limit)
+        self._check_digest(name, hashlib.sha256(data).hexdigest())
+        return data
+
+    def _check_digest(self, name: str, found: str) -> None:
+        if found != self.digests[name]:
+            raise LoadError(f"digest mismatch in {name}: the file is damaged")
+
+    # -- the model ------------------------------------------------------------------------
+
+    def run(self, compile: bool) -> Model:
+        config = load_json(self._read_checked(CONFIG, MAX_JSON), CONFIG)
+        _check_keys(config, _CONFIG_KEYS, CONFIG)
+        _check_names(config)
+        if GRAPH in self.members:
+            self.graphs = _parse_graphs(self._read_checked(GRAPH, MAX_GRAPH))
+        member, offset = self.members[WEIGHTS]
+        self.file.seek(offset)
+        header = read_header(self.file, member.size)
+        model = self._make(config["model"])
+        if not isinstance(model, Model):
+            raise LoadError("the file does not describe a model")
+        self._share_variables(model, config["aliases"])
+        _freeze(model, config["frozen"], config["aliases"])
+        arguments = None
+        if compile and config["compile"] is not None:
+            arguments = compile_arguments(config["compile"], self.graphs)
+            model.compile(**arguments)
+            if config["optimizer_built"]:
+                model.optimizer.build(model.trainable_variables)
+        targets = self._match(model, header.types, config, arguments is not None)
+        arrays = self._read_state(header)
+        assign_all([(variable, arrays[name]) for variable, name in targets])
+        self._warn_of_overrides()
+        return model
+
+    def _make(self, entry: Any) -> Any:
+        """The layer, model or op that an entry describes."""
+        if not isinstance(entry, dict):
+            raise LoadError("a layer is no JSON object")
+        if entry["module"] is None:
+            return self._make_custom(entry)
+        if entry["module"] == "graphc.ops":
+            return op_function(entry)
+        if entry["class_name"] == "Functional":
+            return self._make_functional(entry["config"])
+        if entry["class_name"] == "Sequential":
+            return self._make_sequential(entry["config"])
+        plain = {key: entry.get(key) for key in ("module", "class_name", "config")}
+        if plain["module"] != LAYERS.module or not LAYERS.has(str(plain["class_name"])):
+            raise LoadError(
+                "unknown layer",
+                received=ascii(f"{plain['module']}.{plain['class_name']}")[:200],
+            )
+        return LAYERS.deserialize(decode_config(plain))
+
+    def _make_custom(self, entry: dict[str, Any]) -> Any:
+        """A layer of a user's class: by the class if it is there, else by its graphs."""
+        known = find_custom(entry["registered_name"]) or find_custom(entry["class_name"])
+        if known is not None:
+            made = known.from_config(decode_config(entry["config"] or {}))
+            if isinstance(made, Model) and not made.built and "graph" in entry:
+                self._build(made, entry["graph"])
+            return made
+        self.overridden += (entry.get("graph") or entry).get("overrides", [])
+        if "fallback" in entry:
+            return self._make(entry["fallback"])
+        if "graph" not in entry:
+            raise missing_class(entry["registered_name"] or entry["class_name"])
+        kind = GraphModel if entry.get("is_model") else GraphLayer
+        layer = kind(entry, self.graphs)
+        self.layers.append(layer)
+        return layer
+
+    def _build(self, model: Model, saved: dict[str, Any]) -> None:
+        """Builds a subclassed model by calling it as it was called."""
+        call = saved["calls"][0]
+        graph = self.graphs[call["inference"]["graph"]]
+        types = iter([p.type for p in graph.parameters])
+
+        def leaf(found: dict[str, Any]) -> Any:
+            if found["class_name"] != TENSOR:
+                raise LoadError("an argument of a model has an unknown class")
+            type = next(types)
+            return KerasTensor(type.shape, type.dtype.long_name)
+
+        arguments = {name: decode(x, leaf) for name, x in call["form"].items()}
+        abstract_call(model, (), arguments)
+
+    def _make_functional(self, config: dict[str, Any]) -> Model:
+        inputs, outputs = function_from_config(config, self._make)
+        return Model(inputs=inputs, outputs=outputs, **_base_arguments(config))
+
+    def _make_sequential(self, config: dict[str, Any]) -> Model:
+        layers = [self._make(entry) for entry in config["layers"]]
+        model = Sequential(layers, **_base_arguments(config))
+        shape = config["build_input_shape"]
+        if shape is not None and not model.built:
+            model.build(shape)
+        return model
+
+    def _share_variables(self, model: Model, aliases: Mapping[str, str]) -> None:
+        """Gives layers that run graphs the variables that other layers have."""
+        if not any(layer.awaited() for layer in self.layers):
+            return
+        found: dict[str, Variable] = {}
+        for path, variable in variable_paths(model).items():
+            found.setdefault(path, variable)
+            found.setdefault(aliases.get(path, path), variable)
+        for layer in self.layers:
+            missing = [path for path in layer.awaited() if path not in found]
+            if missing:
+                raise LoadError(
+                    f"layer '{layer.name}' reads a variable that no layer has",
+                    received=ascii(missing[0])[:200],
+                )
+            layer.share(found)
+
+    # -- its state ------------------------------------------------------------------------
+
+    def _match(
+        self,
+        model: Model,
+        types: Mapping[str, TensorType],
+        config: dict[str, Any],
+        compiled: bool,
+    ) -> list[tuple[Variable, str]]:
+        """The variables, each with the name of its tensor.
+
+        Raises:
+            LoadError: Listing the first mismatches, if there are any.
+        """
+        aliases: dict[str, str] = config["aliases"]
+        expected: list[tuple[Variable, str]] = []
+        for path, variable in variable_paths(model).items():
+            expected.append((variable, f"{MODEL}{aliases.get(path, path)}"))
+        if compiled:
+            variables = model.optimizer.variables
+            expected += [(v, f"{OPTIMIZER}{i}") for i, v in enumerate(variables)]
+        problems: list[str] = []
+        found: dict[int, tuple[Variable, str]] = {}
+        for variable, name in expected:
+            if name not in types:
+                problems.append(f"{name}: not in the file")
+            elif problem := mismatch(variable, types[name]):
+                problems.append(f"{name}: {problem}")
+            found.setdefault(id(variable), (variable, name))
+        known = {name for _, name in expected}
+        for name in types.keys() - known:
+            if compiled or not name.startswith(OPTIMIZER):
+                problems.append(f"{ascii(name)[1:101]}: not in the model")
+        refuse_mismatches(f"model '{model.name}'", problems)
+        return list(found.values())
+
+    def _read_state(self, header: Header) -> dict[str, np.ndarray[Any, Any]]:
+        member, offset = self.members[WEIGHTS]
+        digest, checksum = hashlib.sha256(header.text), _Checksum(header.text)
+        self.file.seek(offset + len(header.text))
+        arrays = dict(read_tensors(self.file, header, [digest, checksum]))
+        self._check_digest(WEIGHTS, digest.hexdigest())
+        _check_checksum(member, checksum.value)
+        return arrays
+
+    def _warn_of_overrides(self) -> None:
+        if self.overridden:
+            names = ", ".join(sorted({str(name)[:40] for name in self.overridden}))
+            warnings.warn(
+                f"The model was saved with its own {names}. Its class is not here, so"
+                " graphc's own are used. Load it with custom_objects to have them.",
+                stacklevel=4,
+            )
+
+
+class _Checksum:
+    """A running CRC-32."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value = zlib.crc32(data)
+
+    def update(self, data: Any, /) -> None:
+        """Adds data."""
+        self.value = zlib.crc32(data, self.value)
+
+
+def _check_checksum(member: Member, found: int) -> None:
+    if found != member.checksum:
+        raise LoadError(f"checksum mismatch in {member.name}: the file is damaged")
+
+
+def _check_version(manifest: Any) -> None:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise LoadError(f"{MANIFEST} is not that of a {FORMAT} file")
+    version = manifest.get("format_version")
+    if type(version) is not int or version < 1:
+        raise LoadError(
+            f"{MANIFEST}: expected a format version of at least 1",
+            received=ascii(version)[:80],
+        )
+    if version > FORMAT_VERSION:
+        writer = ascii(manifest.get("graphc_version"))[:40]
+        raise LoadError(
+            f"the file has format version {version}, written by graphc {writer}; graphc"
+            f" {GRAPHC_VERSION} reads up to format version {FORMAT_VERSION}",
+            hint="load it with a newer graphc",
+        )
+
+
+def _check_keys(found: Any, wanted: set[str], what: str) -> None:
+    if not isinstance(found, dict) or found.keys() != wanted:
+        keys = sorted(found)[:10] if isinstance(found, dict) else type(found).__name__
+        raise LoadError(
+            f"{what}: expected the keys {', '.join(sorted(wanted))}",
+            received=ascii(keys)[:200],
+        )
+
+
+def _check_names(config: Any) -> None:
+    """Refuses names that are no names: endless, or with control characters."""
+    level = [config]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                name = item.get("name")
+                if isinstance(name, str) and (
+                    len(name) > MAX_NAME or _CONTROL.search(name)
+                ):
+                    raise LoadError(
+                        "a name is too long or has control characters",
+                        received=ascii(name[:80]),
+                    )
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        level = below
+
+
+def _parse_graphs(data: bytes) -> dict[str, Graph]:
+    """The graphs of a text by name, with locations that name no file."""
+    try:
+        graphs = parse(data.decode("utf-8")).module.graphs
+    except (ParseError, UnicodeDecodeError) as error:
+        raise LoadError(f"{GRAPH} is not valid: {error}") from error
+    for graph in graphs.values():
+        for node in graph.nodes:
+            if node.location is not None:
+                node.location = anonymous(node.location)
+    return graphs
+
+
+def _base_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in ("name", "trainable", "dtype")}
+
+
+def _freeze(model: Layer, paths: Sequence[str], aliases: Mapping[str, str]) -> None:
+    """Makes exactly those variables not trainable that were frozen one by one."""
+    frozen = set(paths)
+    for path, variable in variable_paths(model).items():
+        if path in frozen or aliases.get(path, path) in frozen:
+            variable.trainable = False

@@ -1,0 +1,1 @@
+"""Models as data: file formats, configs, and the graphs of code that has no config."""

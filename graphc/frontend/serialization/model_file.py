@@ -1,0 +1,165 @@
+"""Writing a model to one file: its layers, the graphs of users' code, all state."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.frontend.serialization.archive import Member, archive_chunks
+from graphc.frontend.serialization.atomic_file import write_file
+from graphc.frontend.serialization.compile_config import describe_compile
+from graphc.frontend.serialization.describe import Description
+from graphc.frontend.serialization.json_text import dump_json
+from graphc.frontend.serialization.tensors import make_header, tensor_bytes
+from graphc.frontend.serialization.variable_paths import (
+    canonical_paths,
+    created_trainable,
+    variable_paths,
+)
+from graphc.frontend.variables import Variable
+from graphc.ir.printer import print_module
+
+FORMAT = "graphc-model"
+FORMAT_VERSION = 1
+GRAPHC_VERSION = "0.1.0"
+"""The version of graphc, which a test compares with the package's."""
+
+SUFFIX = ".graphc"
+
+CONFIG, GRAPH, MANIFEST, WEIGHTS = (
+    "config.json", "graph.gir", "manifest.json", "weights.safetensors",
+)  # fmt: skip
+
+MODEL, OPTIMIZER = "model/", "optimizer/"
+"""What the names of tensors start with."""
+
+Chunks = Sequence[bytes | memoryview]
+
+
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Saves a model to a file, from which `load_model` makes it again.
+
+    The file holds the architecture, the graphs of the code of custom layers, all
+    variables, and, if the model is compiled, the optimizer with its state, the losses
+    and the metrics. It holds no code. An existing file is replaced in one step, when
+    the new one is complete and on the disk.
+
+    Args:
+        model: The model.
+        filepath: A name that ends in ``.graphc``.
+        overwrite: Whether to replace a file that exists.
+
+    Raises:
+        ValueError: If the name has another ending, or the model cannot be saved, with
+            the layer and the reason.
+        FileExistsError: If the file exists and is not to be replaced.
+        OSError: If the file cannot be written; an existing one stays as it was.
+    """
+    path = checked_path(filepath, SUFFIX, overwrite)
+    members = model_members(model)
+    members[MANIFEST] = [_manifest(members)]
+    names = sorted(members)
+    listed = [_member(name, members[name]) for name in names]
+    write_file(path, archive_chunks(listed, [members[name] for name in names]))
+
+
+def checked_path(filepath: Any, suffix: str, overwrite: bool) -> str:
+    """The name of a file to write.
+
+    Raises:
+        ValueError: If it does not end in `suffix`; says what to use.
+        FileExistsError: If it exists and is not to be replaced.
+    """
+    path = os.fsdecode(filepath)
+    if not path.endswith(suffix):
+        raise ValueError(
+            f"Expected a file name that ends in '{suffix}', for example"
+            f" {os.path.splitext(path)[0] + suffix!r}."
+            f" Received: filepath={path!r}"
+        )
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(
+            f"The file exists and overwrite is False. Received: filepath={path!r}"
+        )
+    return path
+
+
+def model_members(model: Any) -> dict[str, Chunks]:
+    """The members of the file of a model by name, without the manifest."""
+    description = Description(model)
+    compiled = describe_compile(model, description)
+    variables = canonical_paths(model) | description.extra
+    state = {f"{MODEL}{path}": variable for path, variable in variables.items()}
+    optimizer = model.optimizer if compiled is not None else None
+    if optimizer is not None:
+        for index, variable in enumerate(optimizer.variables):
+            state[f"{OPTIMIZER}{index}"] = variable
+    config = {
+        "model": description.entry,
+        "compile": compiled,
+        "optimizer_built": optimizer is not None and optimizer.built,
+        "aliases": _aliases(model),
+        "frozen": _frozen(model),
+    }
+    members: dict[str, Chunks] = {CONFIG: [dump_json(config)]}
+    if description.module.graphs:
+        members[GRAPH] = [print_module(description.module).encode()]
+    members[WEIGHTS] = state_chunks(state, {"format": FORMAT})
+    return members
+
+
+def state_chunks(state: Mapping[str, Variable], metadata: Mapping[str, str]) -> Chunks:
+    """The bytes of a safetensors file of variables."""
+    header = make_header({name: v.type for name, v in state.items()}, metadata)
+    arrays = (np.asarray(state[name].array()) for name in header.types)
+    return [header.text, *map(tensor_bytes, arrays)]
+
+
+def _aliases(model: Any) -> dict[str, str]:
+    """The further paths of variables that have several, with the one that is used."""
+    names = {id(v): path for path, v in canonical_paths(model).items()}
+    paths = variable_paths(model).items()
+    return {path: names[id(v)] for path, v in paths if names[id(v)] != path}
+
+
+def _frozen(model: Any) -> list[str]:
+    """The paths of the variables that were made to be trained and are not now."""
+    created = created_trainable(model)
+    named = canonical_paths(model).items()
+    return sorted(p for p, v in named if id(v) in created and not v.trainable)
+
+
+def _manifest(members: Mapping[str, Chunks]) -> bytes:
+    listed = {
+        name: {"sha256": _digest(chunks), "size": _size(chunks)}
+        for name, chunks in members.items()
+    }
+    return dump_json({
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "graphc_version": GRAPHC_VERSION,
+        "members": listed,
+    })  # fmt: skip
+
+
+def _digest(chunks: Chunks) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _size(chunks: Chunks) -> int:
+    return sum(len(chunk) for chunk in chunks)
+
+
+def _member(name: str, chunks: Chunks) -> Member:
+    checksum = 0
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
+    return Member(name, _size(chunks), checksum)

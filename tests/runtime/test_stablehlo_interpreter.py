@@ -1,0 +1,96 @@
+"""StableHLO's own interpreter against the reference, for every primitive."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from graphc.codegen.stablehlo import emit_stablehlo
+from graphc.ir import Graph, Kind, OpDef, Sample, Value, building, inline
+from graphc.ir.ops import OPS, constant, convert, scatter
+from graphc.ir.types import F32, I32
+from tests.op_samples import bound_graph, sample_arrays
+from tests.runtime.agreement import Array, Case, assert_agreement
+
+ROOT = Path(__file__).parents[2]
+
+
+def closed(cases: list[Case]) -> Graph:
+    """A graph without parameters that returns the results of all cases.
+
+    It reads the arrays as constants and returns f32 and i32, which the interpreter
+    hands back as arrays.
+    """
+    graph = Graph("closed")
+    results = []
+    with building(graph):
+        for case in cases:
+            names = [graph.module.add_constant(array) for array in case.arrays]
+            values = [constant(name=name) for name in names]
+            results += map(readable, inline(case.graph, values))
+    graph.results = results
+    return graph
+
+
+def readable(value: Value) -> Value:
+    kept = F32 if value.dtype.is_float else I32
+    return value if value.dtype is kept else convert(value, dtype=kept)
+
+
+def make_case(op: OpDef, sample: Sample, rng: np.random.Generator) -> Case:
+    return Case(bound_graph(op, sample), sample_arrays(sample, rng))
+
+
+def differs(case: Case) -> bool:
+    """Whether the interpreter is known to abort on the case or to disagree with XLA.
+
+    It has results of convolutions in one layout only, and no sums of no products. It
+    scatters the inner part of a window that lies partly outside, which XLA drops.
+    """
+    node = case.graph.last
+    if node.op is scatter:
+        return set(node.attributes["index_map"]) > set(node.attributes["inserted_dims"])
+    if node.op.kind is not Kind.CONTRACTION:
+        return False
+    layout = node.attributes.get("labels", "->b").split("->")[1]
+    return not layout.startswith("b") or not all(a.size for a in case.arrays)
+
+
+def interpreted(programs: dict[str, list[Case]], folder: Path) -> list[Array]:
+    """What the interpreter says of each program, in another process."""
+    for name, cases in programs.items():
+        (folder / f"{name}.mlir").write_text(emit_stablehlo(closed(cases)))
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.runtime.interpret", folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, [*process.stdout.split()[-1:], process.stderr]
+    results: list[Array] = []
+    for name in programs:
+        with np.load(folder / f"{name}.npz") as arrays:
+            results += arrays.values()
+    return results
+
+
+def test_interpreter_agrees_with_the_reference(
+    tmp_path: Path, rng: np.random.Generator
+):
+    programs = {
+        op.name: [
+            case
+            for sample in op.samples
+            if not differs(case := make_case(op, sample, rng))
+        ]
+        for op in OPS.values()
+        if not op.is_composite and op is not constant
+    }
+    results = iter(interpreted(programs, tmp_path))
+    for cases in programs.values():
+        found = [
+            [next(results).astype(r.type.dtype.numpy) for r in case.graph.results]
+            for case in cases
+        ]
+        assert_agreement(cases, found)
