@@ -1,6 +1,6 @@
 """What do train_on_batch and predict_on_batch add to the compiled step?
 
-    python benchmarks/on_batch.py
+python benchmarks/on_batch.py
 """
 
 import numpy as np
@@ -26,7 +26,10 @@ def main() -> None:
     model.compile("adam", loss, metrics=["accuracy"])
     model.train_on_batch(x, y)
     model.predict_on_batch(x)
-    train, predict = raw_step(model, "train_step", (x, y)), raw_step(model, "predict", (x,))
+    train, predict = (
+        raw_step(model, "train_step", (x, y)),
+        raw_step(model, "predict", (x,)),
+    )
     np.testing.assert_array_equal(predict(), model.predict_on_batch(x))
     times = interleaved(
         {"raw step": train, "train_on_batch": lambda: model.train_on_batch(x, y)}

@@ -28,9 +28,7 @@ def interleaved(
 def ratios(times: dict[str, list[float]], baseline: str) -> dict[str, float]:
     """The median over rounds of each contestant's time over the baseline's."""
     return {
-        name: statistics.median(
-            t / b for t, b in zip(ts, times[baseline], strict=True)
-        )
+        name: statistics.median(t / b for t, b in zip(ts, times[baseline], strict=True))
         for name, ts in times.items()
     }
 

@@ -1,7 +1,7 @@
 """Train a convolutional network on scikit-learn's handwritten digits.
 
-    pip install 'graphc[demo]'
-    python examples/digits.py
+pip install 'graphc[demo]'
+python examples/digits.py
 """
 
 import numpy as np

@@ -56,9 +56,7 @@ NAMESPACES = {
     *("metrics.py", "mixed_precision.py", "models.py", "ops.py", "optimizers"),
     *("random.py", "regularizers.py", "saving.py", "tree.py"),
 }
-LAYERS |= dict.fromkeys(
-    NAMESPACES, Layer({"ir", "frontend", "optimizers"}, FRONTEND)
-)
+LAYERS |= dict.fromkeys(NAMESPACES, Layer({"ir", "frontend", "optimizers"}, FRONTEND))
 TOP = {*LAYERS, "cli", "__init__.py"}
 LAYERS["cli"] = Layer(TOP, FRONTEND | {"click", "sklearn", "pydoc_data"})
 LAYERS["__init__.py"] = Layer(TOP, set())

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 import numpy as np
-import optree
+
+from graphc.frontend import trees
 
 from graphc.cli.text import printable, read_graph, write_whole
 from graphc.frontend.compilation import compile
@@ -30,8 +31,11 @@ from graphc.ir.errors import LoadError
 @click.option("-o", "--output", help="A directory for the results, as .npy files.")
 @click.option("--target", default="xla", show_default=True, help="What to run on.")
 def run(file: str, inputs: tuple[str, ...], output: str | None, target: str) -> None:
-    """Run FILE (.graphc, .gir, or - for standard input) on arrays; the results are
-    printed, or written to a directory."""
+    """Run a saved model or a graph on arrays.
+
+    FILE is a .graphc or a .gir file, or - for a graph on standard input. The results
+    are printed, or written to a directory.
+    """
     if file != "-" and Path(file).suffix == ".graphc":
         results = _run_model(file, inputs)
     else:
@@ -56,7 +60,7 @@ def _run_model(file: str, inputs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]
     names = model.input_names
     given = read_inputs(inputs, names)
     outputs = model.predict(given[0] if len(given) == 1 else given, verbose=0)
-    return [np.asarray(x) for x in optree.tree_leaves(outputs)]
+    return [np.asarray(x) for x in trees.leaves(outputs)]
 
 
 def _run_graph(
@@ -65,7 +69,7 @@ def _run_graph(
     names = [p.name or str(p.index) for p in graph.parameters]
     given = read_inputs(inputs, names)
     outputs = compile(graph, target=target)(*given)
-    return [np.asarray(x) for x in optree.tree_leaves(outputs)]
+    return [np.asarray(x) for x in trees.leaves(outputs)]
 
 
 def read_inputs(

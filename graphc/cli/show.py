@@ -25,10 +25,15 @@ KINDS = ("init", "predict", "train_step", "eval_step")
     help="Which graph of a saved model.",
 )
 @click.option("--batch", type=int, help="Bind the batch size B.")
-@click.option("--graph", "only_graph", is_flag=True, help="Print the graph's text only.")
+@click.option(
+    "--graph", "only_graph", is_flag=True, help="Print the graph's text only."
+)
 def show(file: str, kind: str, batch: int | None, only_graph: bool) -> None:
-    """Show a saved model (.graphc) or a graph (.gir, or - for standard input):
-    its layers, its graph, its cost and its parameters."""
+    """Show what a saved model or a graph holds.
+
+    FILE is a .graphc or a .gir file, or - for a graph on standard input. Shows layers,
+    the graph's text, its cost in FLOPs and bytes, and its number of parameters.
+    """
     if file != "-" and Path(file).suffix == ".graphc":
         model = load_model(file)
         graph = model.graph(kind, batch)

@@ -16,9 +16,7 @@ LARGEST_TEXT = 256 * 2**20
 
 def printable(text: str) -> str:
     """`text` with control characters (terminal escapes) shown instead of sent."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text
-    )
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def read_graph(source: str) -> Graph:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.program import Program, array_type, is_array, raw
 from graphc.frontend.tensor import Array
 from graphc.frontend.transforms import program_of
@@ -63,7 +63,7 @@ class Executable:
                 array = array.astype(type.dtype.numpy)
             inputs.append(raw(array))
         outputs = self.program(inputs)
-        return optree.tree_map(Array, outputs)
+        return trees.map_leaves(Array, outputs)
 
     @property
     def executables(self) -> list[Any]:
@@ -151,7 +151,7 @@ def compile(
 def program_of_graph(graph: Graph) -> Program:
     """A program that runs a graph: all parameters are inputs, results a tuple."""
     count = len(graph.results)
-    structure = optree.tree_structure((0,) * count if count != 1 else 0)
+    structure = trees.structure((0,) * count if count != 1 else 0)
     return Program(graph.name, graph, len(graph.parameters), (), (), structure)
 
 
@@ -159,7 +159,7 @@ def _leaves(arguments: tuple[Any, ...]) -> list[Any]:
     """The arrays among the arguments; a list of numbers is one array."""
     leaves: list[Any] = []
     for argument in arguments:
-        nested = optree.tree_leaves(argument)
+        nested = trees.leaves(argument)
         numbers = nested and all(isinstance(x, (bool, int, float)) for x in nested)
         leaves += [np.asarray(argument)] if numbers else nested
     return leaves

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.execution import eager_executable
 from graphc.frontend.keras_tensor import KerasTensor, record
 from graphc.frontend.program import (
@@ -39,7 +39,7 @@ def op(function: Function) -> Function:
     def call(*arguments: Any, **keywords: Any) -> Any:
         if current_trace() is not None:
             return function(*arguments, **keywords)
-        leaves, structure = optree.tree_flatten((arguments, keywords))
+        leaves, structure = trees.flatten((arguments, keywords))
         if any(isinstance(leaf, KerasTensor) for leaf in leaves):
             name = function.__name__
             return record(call, arguments, keywords, name, function)
@@ -65,6 +65,8 @@ def _eager(function: Callable[..., Any], leaves: list[Any], structure: Any) -> A
                 array = array.astype(np.float32)
             arrays.append(array)
             parts.append((array.dtype, array.shape))
+        elif isinstance(leaf, slice):  # which cannot be hashed before Python 3.12
+            parts.append((slice, leaf.start, leaf.stop, leaf.step))
         else:
             # 1, 1.0 and True are equal, but mean different dtypes.
             parts.append((type(leaf), leaf))
@@ -100,7 +102,7 @@ def _trace(
     return trace_program(
         function.__name__,
         functools.partial(_apply, function),
-        optree.tree_unflatten(structure, slots),
+        trees.unflatten(structure, slots),
         [array_type(array) for array in arrays],
     )
 

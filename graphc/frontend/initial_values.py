@@ -118,9 +118,7 @@ def initial_values_graph(draws: Sequence[Draw]) -> Graph:
             limit = start + product(d.type.shape)
             flat = samples[d.recipe.distribution]
             part = ir_ops.slice_(flat, start=[start], limit=[limit])
-            scaled = ir_ops.add(
-                ir_ops.multiply(part, d.recipe.scale), d.recipe.offset
-            )
+            scaled = ir_ops.add(ir_ops.multiply(part, d.recipe.scale), d.recipe.offset)
             converted = ir_ops.convert(scaled, dtype=d.type.dtype)
             results.append(ir_ops.reshape(converted, shape=d.type.shape))
     graph.results = results

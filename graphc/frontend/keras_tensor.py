@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.dtypes import standardize_dtype
 from graphc.frontend.tensor import Tensor, TracedTensor
 from graphc.frontend.tracing import Trace, value
@@ -62,9 +61,7 @@ class KerasTensor(Tensor):
         return self.type.dtype.long_name
 
     def __repr__(self) -> str:
-        return (
-            f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
-        )
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
     def _refuse(self, what: str) -> Any:
         raise ValueError(
@@ -121,9 +118,7 @@ class Operation:
         def replace(leaf: Any) -> Any:
             return fill(leaf) if isinstance(leaf, KerasTensor) else leaf
 
-        arguments, keywords = optree.tree_map(
-            replace, (self.arguments, self.keywords)
-        )
+        arguments, keywords = trees.map_leaves(replace, (self.arguments, self.keywords))
         return self.function(*arguments, **keywords)
 
 
@@ -155,7 +150,7 @@ def known_shape(shape: Sequence[Dim]) -> tuple[int | None, ...]:
 
 def symbolic_leaves(tree: Any) -> list[KerasTensor]:
     """The symbolic tensors in a nested structure, in order."""
-    return [x for x in optree.tree_leaves(tree) if isinstance(x, KerasTensor)]
+    return [x for x in trees.leaves(tree) if isinstance(x, KerasTensor)]
 
 
 def record(
@@ -177,7 +172,7 @@ def record(
     operation = Operation(function, arguments, keywords, name)
     outputs = abstract_call(run or function, arguments, keywords)
     count = itertools.count()
-    operation.outputs = optree.tree_map(
+    operation.outputs = trees.map_leaves(
         lambda leaf: _symbolic(leaf, operation, next(count)), outputs
     )
     return operation.outputs
@@ -223,8 +218,8 @@ def abstract_call(
         return _Typed(TracedTensor(value(leaf))) if isinstance(leaf, Tensor) else leaf
 
     with trace():
-        filled, extra = optree.tree_map(parameter, (arguments, keywords))
-        return optree.tree_map(typed, function(*filled, **extra))
+        filled, extra = trees.map_leaves(parameter, (arguments, keywords))
+        return trees.map_leaves(typed, function(*filled, **extra))
 
 
 def _dtype(name: str) -> Any:

@@ -10,10 +10,10 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.execution import compile_step, evaluate_if_small, find_target
-from graphc.frontend.tensor import Array, Tensor, TracedTensor
+from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import Trace, value
 from graphc.frontend.variables import State, Variable
 from graphc.ir import Graph, TensorType, dtype
@@ -67,7 +67,7 @@ class Program:
             inputs: One array per input, of the parameter's dtype.
         """
         outputs = self.run(inputs)
-        return optree.tree_unflatten(self.structure, outputs)
+        return trees.unflatten(self.structure, outputs)
 
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Runs the function once and returns the flat outputs."""
@@ -131,22 +131,25 @@ class Program:
         if self.on_status is not None:
             self.on_status(f"compiling {self.name}{f' for {size}' if size else ''}")
         written = set(self.written)
-        donated = [
-            self.inputs + i for i, v in enumerate(self.state) if v in written
-        ]
+        donated = [self.inputs + i for i, v in enumerate(self.state) if v in written]
         bound = self.graph.bind(**bindings) if bindings else self.graph
         executable = compile_step(bound, self.target, donated, self.passes)
         seconds = time.perf_counter() - start
         self.compiles.append(Compile(self.name, dict(bindings), cause, seconds))
         logger.info(
-            "compiled %s%s in %.2f s: %s", self.name, f" for {size}" if size else "",
-            seconds, cause,
+            "compiled %s%s in %.2f s: %s",
+            self.name,
+            f" for {size}" if size else "",
+            seconds,
+            cause,
         )
         if len(self.compiles) == HINT_AFTER:
             logger.warning(
                 "%s has been compiled for %d shapes. Every new shape costs a compile:"
                 " give batches of one size (drop or pad the last one), or round sizes"
-                " up to a few buckets.", self.name, HINT_AFTER,
+                " up to a few buckets.",
+                self.name,
+                HINT_AFTER,
             )
         if self.on_status is not None:
             self.on_status("")
@@ -186,12 +189,12 @@ def trace_program(
     with trace():
         labels = [*names, *[None] * (len(types) - len(names))]
         inputs = [trace.parameter(t, n) for t, n in zip(types, labels, strict=True)]
-        filled = optree.tree_map(
+        filled = trees.map_leaves(
             lambda leaf: inputs[leaf.index] if isinstance(leaf, Slot) else leaf,
             arguments,
         )
         outputs = function(*filled)
-        leaves, structure = optree.tree_flatten(outputs)
+        leaves, structure = trees.flatten(outputs)
         results = [value(leaf) for leaf in leaves]
         results += [trace.read(v).value for v in trace.written]
     trace.graph.results = results
@@ -237,15 +240,16 @@ def raw(x: Any) -> Any:
     """The array to hand to an executable."""
     if isinstance(x, Array):
         return x.data
-    return np.asarray(x) if not hasattr(x, "__jax_array__") and isinstance(
-        x, np.generic
-    ) else x
+    return (
+        np.asarray(x)
+        if not hasattr(x, "__jax_array__") and isinstance(x, np.generic)
+        else x
+    )
 
 
 def wrap(structure: Any, outputs: Sequence[Any]) -> Any:
     """The outputs of a program with `Array`s as leaves."""
-    return optree.tree_unflatten(structure, [Array(o) for o in outputs])
-
+    return trees.unflatten(structure, [Array(o) for o in outputs])
 
 
 def run_program(program: Program, arrays: Sequence[Any]) -> Sequence[Any]:

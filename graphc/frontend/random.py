@@ -214,7 +214,11 @@ def _randint(source: Any, shape: Any, low: Any, high: Any, dtype: str) -> Any:
 
 
 def randint(
-    shape: Sequence[Any], minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None
+    shape: Sequence[Any],
+    minval: Any,
+    maxval: Any,
+    dtype: Any = "int32",
+    seed: Any = None,
 ) -> Any:
     """Draws integers from ``minval <= n < maxval``, all equally likely.
 

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["CUSTOM_OBJECTS", "Registry", "custom_scope", "find_custom", "registered_name"]
+__all__ = [
+    "CUSTOM_OBJECTS",
+    "Registry",
+    "custom_scope",
+    "find_custom",
+    "registered_name",
+]
 
 CUSTOM_OBJECTS: dict[str, Any] = {}
 """Users' classes and functions by registered name, such as ``my_package>MyLoss``."""
@@ -167,14 +173,12 @@ class Registry:
                 "registered_name": "function" if built_in else name,
             }
         kind = type(item)
-        built_in = self.holds(kind)
+        name = self.name_of(kind)
         return {
-            "module": self.module if built_in else None,
-            "class_name": kind.__name__,
+            "module": self.module if name else None,
+            "class_name": name or kind.__name__,
             "config": item.get_config(),
-            "registered_name": None
-            if built_in
-            else registered_name(kind) or kind.__name__,
+            "registered_name": None if name else registered_name(kind) or kind.__name__,
         }
 
     def deserialize(

@@ -68,4 +68,6 @@ def path_hash(path: str) -> tuple[int, int]:
 def random_key(seed: int, path: str) -> np.ndarray[Any, Any]:
     """The key u32[4] = (seed, seed's high word, path hash) of a draw at `path`."""
     low, high = path_hash(path)
-    return np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, low, high], np.uint32)
+    return np.array(
+        [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, low, high], np.uint32
+    )

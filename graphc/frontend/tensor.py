@@ -50,7 +50,9 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> Any:
         """The same elements in another shape."""
-        wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        wanted = (
+            shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        )
         return OPERATORS["reshape"](self, wanted)
 
     def astype(self, dtype: Any) -> Any:
@@ -210,7 +212,9 @@ class TracedTensor(Tensor):
         )
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        self._no_value("converting to NumPy", "use the function of the same name in graphc.ops")
+        self._no_value(
+            "converting to NumPy", "use the function of the same name in graphc.ops"
+        )
 
     def numpy(self) -> NoReturn:
         """Always fails: a traced tensor has no value.

@@ -186,7 +186,9 @@ def name_scope(name: str) -> Iterator[str]:
             trace.builder.path = outer
 
 
-def replay(location: Location | None, function: Callable[..., Any], *a: Any, **k: Any) -> Any:
+def replay(
+    location: Location | None, function: Callable[..., Any], *a: Any, **k: Any
+) -> Any:
     """Calls a function on behalf of the line at `location`.
 
     Nodes it makes outside of user code are placed there, and not at the line that

@@ -7,8 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.program import (
     Program,
     Slot,
@@ -43,7 +42,9 @@ class TensorSpec:
     """
 
     def __init__(
-        self, shape: Sequence[int | str | None], dtype: str = "float32",
+        self,
+        shape: Sequence[int | str | None],
+        dtype: str = "float32",
         name: str | None = None,
     ) -> None:
         dims: list[Dim] = []
@@ -110,12 +111,16 @@ def program_of(function: Callable[..., Any], specs: Sequence[Any]) -> Program:
         elif isinstance(leaf, float) or (
             isinstance(leaf, int) and not isinstance(leaf, bool)
         ):
-            types.append(TensorType((), _dtype("float32" if isinstance(leaf, float) else "int32")))
+            types.append(
+                TensorType(
+                    (), _dtype("float32" if isinstance(leaf, float) else "int32")
+                )
+            )
         else:
             return leaf
         return Slot(len(types) - 1)
 
-    arguments = optree.tree_map(slot, tuple(specs))
+    arguments = trees.map_leaves(slot, tuple(specs))
     return trace_program(
         graph_name(function), function, arguments, types, _names(function, arguments)
     )
@@ -127,7 +132,9 @@ def graph_name(function: Callable[..., Any]) -> str:
     return name if name.isidentifier() else "function"
 
 
-def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str | None]:
+def _names(
+    function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> list[str | None]:
     """Parameter names from the function's signature, one per slot."""
     try:
         declared = list(inspect.signature(function).parameters)
@@ -135,7 +142,7 @@ def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str
         declared = []
     names: list[str | None] = []
     for position, argument in enumerate(arguments):
-        count = sum(isinstance(leaf, Slot) for leaf in optree.tree_leaves(argument))
+        count = sum(isinstance(leaf, Slot) for leaf in trees.leaves(argument))
         label = declared[position] if position < len(declared) else None
         names += [label] * count
     return names
@@ -145,7 +152,10 @@ class JittedFunction:
     """A function that is traced and compiled once per types of its arguments."""
 
     def __init__(
-        self, function: Callable[..., Any], target: str = "xla", passes: str | None = None
+        self,
+        function: Callable[..., Any],
+        target: str = "xla",
+        passes: str | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -156,7 +166,7 @@ class JittedFunction:
     def __call__(self, *arguments: Any) -> Any:
         if current_trace() is not None:
             return self.function(*arguments)
-        leaves, structure = optree.tree_flatten(arguments)
+        leaves, structure = trees.flatten(arguments)
         arrays = [raw(_array(x)) for x in leaves if _is_input(x)]
         key = (
             structure,
@@ -166,20 +176,20 @@ class JittedFunction:
         program = self.programs.get(key)
         if program is None:
             examples = [_array(x) if _is_input(x) else x for x in leaves]
-            program = program_of(
-                self.function, optree.tree_unflatten(structure, examples)
-            )
+            program = program_of(self.function, trees.unflatten(structure, examples))
             program.target, program.passes = self.target, self.passes
             self.programs[key] = program
-        return optree.tree_map(Array, program(arrays))
+        return trees.map_leaves(Array, program(arrays))
 
 
 def _run_eagerly(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Traces a function anew and runs it: what it closes over may have changed."""
-    leaves, structure = optree.tree_flatten(arguments)
+    leaves, structure = trees.flatten(arguments)
     examples = [_array(x) if _is_input(x) else x for x in leaves]
-    program = program_of(function, optree.tree_unflatten(structure, examples))
-    arrays = [raw(x) for x, given in zip(examples, leaves, strict=True) if _is_input(given)]
+    program = program_of(function, trees.unflatten(structure, examples))
+    arrays = [
+        raw(x) for x, given in zip(examples, leaves, strict=True) if _is_input(given)
+    ]
     return wrap(program.structure, run_program(program, arrays))
 
 
@@ -280,7 +290,7 @@ def value_and_grad(
         if variables is not None:
             return _differentiate(function, arguments, (), has_aux, variables)
         single = isinstance(argnums, int)
-        chosen = (argnums,) if single else tuple(argnums or ())
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums or ())
         chosen = tuple(i + len(arguments) if i < 0 else i for i in chosen)
         result, gradients = _differentiate(function, arguments, chosen, has_aux, ())
         return result, gradients[0] if single else tuple(gradients)
@@ -300,24 +310,26 @@ def _differentiate(
     assert outer is not None
     name = outer.module.fresh_name(_loss_name(function))
     inner = Trace(Graph(name, outer.module), outer)
-    flat, structure = optree.tree_flatten(arguments)
+    flat, structure = trees.flatten(arguments)
     operands = [value(leaf) for leaf in flat if _is_differentiable(leaf)]
     with inner():
         made = iter([inner.parameter(o.type, _name(o)) for o in operands])
         filled = [next(made) if _is_differentiable(leaf) else leaf for leaf in flat]
-        inputs = optree.tree_unflatten(structure, filled)
+        inputs = trees.unflatten(structure, filled)
         result = function(*inputs)
         loss, aux = result if has_aux else (result, None)
-        leaves, aux_structure = optree.tree_flatten(aux)
+        leaves, aux_structure = trees.flatten(aux)
         head = value(loss)
         results = [head, *(value(leaf) for leaf in leaves)]
         results += [inner.read(v).value for v in inner.written]
         _check_scalar(head, outer)
     inner.graph.results = results
-    targets: list[Value | None] = [inner.state.get(v) for v in variables]
+    targets = [inner.state.get(v) for v in variables]
     wanted = [inputs[i] for i in chosen]
     targets += [
-        leaf.value for leaf in optree.tree_leaves(wanted) if isinstance(leaf, TracedTensor)
+        leaf.value
+        for leaf in trees.leaves(wanted)
+        if isinstance(leaf, TracedTensor) and isinstance(leaf.value, Value)
     ]
     wrt = [t.index for t in targets if t is not None]
     node = ir_ops.value_and_gradient(
@@ -325,13 +337,13 @@ def _differentiate(
     )
     found = iter([tensor(v) for v in (node if isinstance(node, tuple) else (node,))])
     loss = next(found)
-    aux = optree.tree_unflatten(aux_structure, [next(found) for _ in leaves])
+    aux = trees.unflatten(aux_structure, [next(found) for _ in leaves])
     for variable in list(inner.written):
         outer.write(variable, next(found))
     gradients = [None if t is None else next(found) for t in targets]
     if variables:
         return ((loss, aux) if has_aux else loss), gradients
-    by_argument = optree.tree_unflatten(optree.tree_structure(wanted), gradients)
+    by_argument = trees.unflatten(trees.structure(wanted), gradients)
     return ((loss, aux) if has_aux else loss), by_argument
 
 

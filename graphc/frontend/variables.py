@@ -71,6 +71,18 @@ class State:
         self.arrays = arrays
 
 
+def assign_all(values: Iterable[tuple[Variable, Any]]) -> None:
+    """Gives variables arrays of their shapes and dtypes, which nobody changes."""
+    arrays: dict[State, list[Any]] = {}
+    for variable, array in values:
+        state = variable.state
+        if state not in arrays:
+            arrays[state] = list(state.arrays)
+        arrays[state][variable.index] = array
+    for state, replaced in arrays.items():
+        state.arrays = replaced
+
+
 class Variable(Tensor):
     """A tensor that keeps its value between steps: a weight, a counter, a seed.
 

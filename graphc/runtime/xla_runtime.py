@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import jax
+import jax.export
 
 from graphc.codegen.stablehlo import StableHLO, emit_module, emit_stablehlo
 from graphc.ir.errors import GraphcError
@@ -85,7 +86,7 @@ class XlaProgram:
                 graph.name,
                 specs,
                 [_spec(type) for type in returned],
-                device or jax.default_backend(),
+                device or jax.export.default_export_platform(),
             )
             self.jitted = jax.jit(
                 _named(function.call, graph.name),

@@ -54,18 +54,18 @@ class Twins:
 
 @pytest.fixture
 def twins(rng: np.random.Generator) -> Callable[..., Twins]:
-    """Makes twins from a function of the library and the shapes of the inputs."""
+    """Makes twins from a function of the library; `x` builds what needs inputs."""
     keras = pytest.importorskip("keras")
 
     def make(
-        build: Callable[[Any], Any], input_shape: Any = None, target: str = "numpy"
+        build: Callable[[Any], Any], x: Any = None, target: str = "numpy"
     ) -> Twins:
         keras.utils.clear_session()
         graphc.utils.clear_session()
         theirs, ours = build(keras), build(graphc)
-        if input_shape is not None:
-            theirs.build(input_shape)
-            ours.build(input_shape)
+        if x is not None:
+            theirs(x)
+            ours(x)
         shapes = [tuple(w.shape) for w in theirs.weights]
         assert [w.shape for w in ours.weights] == shapes
         assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]

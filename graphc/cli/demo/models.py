@@ -57,5 +57,3 @@ def transformer(length: int, characters: int, width: int = 96, blocks: int = 2) 
         x = layers.Add()([x, y])
     outputs = layers.Dense(characters, name="logits")(layers.LayerNormalization()(x))
     return models.Model(inputs, outputs, name="characters")
-
-

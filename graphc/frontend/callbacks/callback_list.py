@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.callbacks.callback import Callback, Mode, overrides
 from graphc.frontend.callbacks.history import History
 from graphc.frontend.callbacks.logs import BatchLogs, to_floats
@@ -43,7 +42,7 @@ class CallbackList(Callback):
         self.callbacks: list[Callback] = []
         self._batch_callbacks: dict[Mode, list[Callback]] = {}
         self._batch_hooks: dict[str, list[Callable[..., Any]]] = {}
-        for callback in optree.tree_leaves(callbacks):
+        for callback in trees.leaves(callbacks):
             parts = (
                 callback.callbacks if isinstance(callback, CallbackList) else [callback]
             )

@@ -11,8 +11,11 @@ from graphc.frontend.layers.einsum_dense import EinsumDense
 from graphc.frontend.layers.layer import Layer
 
 _WEIGHT_OPTIONS = {
-    f"{weight}_{kind}": {"initializer": initializers, "regularizer": regularizers,
-                         "constraint": constraints}[kind]
+    f"{weight}_{kind}": {
+        "initializer": initializers,
+        "regularizer": regularizers,
+        "constraint": constraints,
+    }[kind]
     for weight in ("kernel", "bias")
     for kind in ("initializer", "regularizer", "constraint")
 }
@@ -129,7 +132,12 @@ class MultiHeadAttention(Layer):
         """
         key = value if key is None else key
         mask = self._mask(
-            query, value, query_mask, value_mask, key_mask, attention_mask,
+            query,
+            value,
+            query_mask,
+            value_mask,
+            key_mask,
+            attention_mask,
             use_causal_mask,
         )
         q = self.query_dense(query)

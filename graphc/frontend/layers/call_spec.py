@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, known_shape
 from graphc.frontend.program import is_array
 from graphc.frontend.tensor import Tensor
@@ -78,7 +77,10 @@ def take_training(layer: Any, keywords: dict[str, Any]) -> tuple[dict[str, Any],
     """The keywords of a call without a ``training`` that it does not take, and that."""
     if "training" not in keywords or accepts(type(layer).call, "training"):
         return keywords, None
-    if any(p.kind is p.VAR_KEYWORD for p in signature_of(type(layer).call).parameters.values()):
+    if any(
+        p.kind is p.VAR_KEYWORD
+        for p in signature_of(type(layer).call).parameters.values()
+    ):
         return keywords, None
     rest = dict(keywords)
     return rest, rest.pop("training")
@@ -98,7 +100,7 @@ def shape_of(x: Any) -> Any:
 
 def shapes_of(tree: Any) -> Any:
     """The shapes of a structure of tensors, in the same structure."""
-    return optree.tree_map(lambda x: shape_of(x) if is_tensor_like(x) else None, tree)
+    return trees.map_leaves(lambda x: shape_of(x) if is_tensor_like(x) else None, tree)
 
 
 def build_arguments(layer: Any, bound: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def build_arguments(layer: Any, bound: dict[str, Any]) -> dict[str, Any]:
     tensors = {
         name: argument
         for name, argument in bound.items()
-        if any(is_tensor_like(x) for x in optree.tree_leaves(argument))
+        if any(is_tensor_like(x) for x in trees.leaves(argument))
         and name not in ("mask", "training")
         and not name.endswith("_mask")
     }

@@ -109,7 +109,9 @@ class BaseConv(Layer):
             )
         return found
 
-    def create(self, name: str, shape: tuple[int, ...], option: str | None = None) -> Any:
+    def create(
+        self, name: str, shape: tuple[int, ...], option: str | None = None
+    ) -> Any:
         """Creates a weight with the options that were given for it.
 
         The options' names start with `option`, where that is not `name`.
@@ -223,7 +225,9 @@ class Conv1D(_PlainConv):
         past = self.dilation_rate[0] * (self.kernel_size[0] - 1)
         steps = (past, 0)
         last = self.data_format == "channels_last"
-        padded = ops.pad(inputs, [(0, 0), steps, (0, 0)] if last else [(0, 0), (0, 0), steps])
+        padded = ops.pad(
+            inputs, [(0, 0), steps, (0, 0)] if last else [(0, 0), (0, 0), steps]
+        )
         return ops.conv(
             padded,
             self.kernel,
@@ -246,7 +250,9 @@ class Conv2D(_PlainConv):
         (None, 26, 26, 4)
     """
 
-    def __init__(self, filters: int, kernel_size: Any, *rest: Any, **keywords: Any) -> None:
+    def __init__(
+        self, filters: int, kernel_size: Any, *rest: Any, **keywords: Any
+    ) -> None:
         super().__init__(2, filters, kernel_size, *rest, **keywords)
 
 
@@ -269,7 +275,9 @@ class Conv2DTranspose(BaseConv):
     ) -> None:
         super().__init__(2, filters, kernel_size, strides, padding, **keywords)
         self.output_padding = (
-            None if output_padding is None else sizes("output_padding", output_padding, 2, 0)
+            None
+            if output_padding is None
+            else sizes("output_padding", output_padding, 2, 0)
         )
 
     def build(self, input_shape: Any) -> None:
@@ -364,7 +372,13 @@ class SeparableConv2D(BaseConv):
         **keywords: Any,
     ) -> None:
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate,
+            2,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
             **keywords,
         )
         self.depth_multiplier = positive_integer("depth_multiplier", depth_multiplier)

@@ -260,8 +260,7 @@ class Lambda(Layer):
         super().__init__(**keywords)
         if not callable(function):
             raise ValueError(
-                "Expected `function` to be callable."
-                f" Received: function={function!r}"
+                f"Expected `function` to be callable. Received: function={function!r}"
             )
         self.function = function
         self.arguments = dict(arguments or {})

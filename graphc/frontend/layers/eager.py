@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.layers.call_spec import CALL_CONTEXT, is_tensor_like
 from graphc.frontend.program import (
     Program,
@@ -46,7 +45,7 @@ def call_eagerly(layer: Layer, arguments: Any, keywords: Any, revision: int) -> 
         keywords: Keyword arguments of the call.
         revision: A number that changes when what a call computes may have changed.
     """
-    leaves, structure = optree.tree_flatten((arguments, keywords))
+    leaves, structure = trees.flatten((arguments, keywords))
     arrays: list[Any] = []
     parts: list[Any] = []
     slots: list[Any] = []
@@ -66,13 +65,13 @@ def call_eagerly(layer: Layer, arguments: Any, keywords: Any, revision: int) -> 
     except TypeError:  # an unhashable argument
         key, call = None, None
     if call is None:
-        slotted = optree.tree_unflatten(structure, slots)
+        slotted = trees.unflatten(structure, slots)
         call = _trace(layer, slotted, masks, arrays)
         if key is not None:
             layer._programs[key] = call
     results = run_program(call.program, arrays)
     outputs, masks, losses = wrap(call.program.structure, results)
-    for output, mask in zip(optree.tree_leaves(outputs), masks, strict=True):
+    for output, mask in zip(trees.leaves(outputs), masks, strict=True):
         output._keras_mask = mask
     for owner, found in zip(call.layers, losses, strict=True):
         owner._own_losses = found
@@ -87,15 +86,17 @@ def _slot(leaf: Any, arrays: list[Any], parts: list[Any]) -> Slot:
     return Slot(len(arrays) - 1)
 
 
-def _trace(layer: Layer, slotted: Any, masks: list[Any], arrays: list[Any]) -> EagerCall:
+def _trace(
+    layer: Layer, slotted: Any, masks: list[Any], arrays: list[Any]
+) -> EagerCall:
     layers: list[Layer] = []
 
     def call(arguments: Any, keywords: Any, given: list[Any]) -> Any:
-        tensors = [x for x in optree.tree_leaves((arguments, keywords)) if is_tensor_like(x)]
+        tensors = [x for x in trees.leaves((arguments, keywords)) if is_tensor_like(x)]
         for tensor, mask in zip(tensors, given, strict=True):
             tensor._keras_mask = mask
         outputs = layer._call_traced(arguments, keywords)
-        found = [getattr(x, "_keras_mask", None) for x in optree.tree_leaves(outputs)]
+        found = [getattr(x, "_keras_mask", None) for x in trees.leaves(outputs)]
         layers.extend(layer._flatten_layers())
         return outputs, found, [owner._own_losses for owner in layers]
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from graphc.frontend import constraints, dtype_policies, regularizers
 from graphc.frontend.layers.call_spec import CALL_CONTEXT, is_tensor_like
 from graphc.frontend.layers.layer import Layer
-from graphc.frontend.serialization.capture import TENSOR, call_form
+from graphc.frontend.serialization.capture import call_form
 from graphc.frontend.serialization.objects import decode
 from graphc.frontend.tensor import TracedTensor
 from graphc.frontend.tracing import current_trace, name_scope, tensor, value
@@ -72,7 +72,10 @@ class IncludedGraph:
         bindings = self.bindings([o.type for o in operands])
         copies = self._copies.setdefault(trace.module, {})
         key = tuple(sorted((symbol, str(dim)) for symbol, dim in bindings.items()))
-        if key not in copies or trace.module.graphs.get(copies[key].name) is not copies[key]:
+        if (
+            key not in copies
+            or trace.module.graphs.get(copies[key].name) is not copies[key]
+        ):
             copies[key] = trace.module.include(self.graph, bindings)
         results = ir_ops.call(*operands, graph=copies[key])
         return results if isinstance(results, tuple) else (results,)
@@ -102,7 +105,8 @@ class IncludedGraph:
             return
         fixed = zip(bound, given.shape, strict=False)
         unknown = len(bound) == given.rank and any(
-            isinstance(dim, int) and isinstance(size, SymbolicDim) for dim, size in fixed
+            isinstance(dim, int) and isinstance(size, SymbolicDim)
+            for dim, size in fixed
         )
         kind = UnknownDimError if unknown else GraphError
         raise kind(
@@ -280,7 +284,9 @@ class GraphCalls(Layer):
         if bound.get("training") is not None and all(form != c["form"] for c in calls):
             training = bool(bound["training"])
             form, tensors = call_form(bound | {"training": None}, is_tensor_like)
-        tensors = [tensor(value(x)) if not isinstance(x, TracedTensor) else x for x in tensors]
+        tensors = [
+            tensor(value(x)) if not isinstance(x, TracedTensor) else x for x in tensors
+        ]
         alike = [c for c in calls if c["form"] == form and _has_masks(c, tensors)]
         for call in alike:
             if self._fits(call, tensors) or call is alike[-1]:

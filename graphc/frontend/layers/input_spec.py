@@ -69,14 +69,16 @@ class InputSpec:
         if self.shape is None:
             return None
         wanted = list(self.shape)
-        if self.allow_last_axis_squeeze and len(shape) == len(wanted) - 1:
-            if wanted and wanted[-1] == 1:
-                wanted = wanted[:-1]
+        squeezable = self.allow_last_axis_squeeze and wanted[-1:] == [1]
+        if squeezable and len(shape) == len(wanted) - 1:
+            wanted = wanted[:-1]
         fits = len(wanted) == len(shape) and all(
             w is None or not isinstance(d, int) or w == d
             for w, d in zip(wanted, shape, strict=True)
         )
-        return None if fits else f"expected shape={tuple(self.shape)}, found shape={shown}"
+        return (
+            None if fits else f"expected shape={tuple(self.shape)}, found shape={shown}"
+        )
 
 
 def check_inputs(specs: Any, inputs: Sequence[Any], layer_name: str) -> None:

@@ -16,9 +16,15 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
-import optree
 
-from graphc.frontend import constraints, dtype_policies, initializers, ops, regularizers
+from graphc.frontend import (
+    constraints,
+    dtype_policies,
+    initializers,
+    ops,
+    regularizers,
+    trees,
+)
 from graphc.frontend.dtypes import is_float
 from graphc.frontend.keras_tensor import KerasTensor, Operation, record, symbolic_leaves
 from graphc.frontend.layers.call_spec import (
@@ -77,6 +83,9 @@ class Layer:
         super().__init_subclass__(**keywords)
         if "build" in cls.__dict__:
             cls.build = _scoped(cls.build)
+
+    _constructed_with: tuple[tuple[Any, ...], dict[str, Any]]
+    created_at: Location | None
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
         """Notes the constructor's arguments, from which `get_config` works."""
@@ -201,7 +210,9 @@ class Layer:
         # Kept by what a variable was created as: thawing a frozen layer does not make
         # its moving averages trainable.
         if not any(v is variable for v in self.own_variables()):
-            kept = self._own_trainable if variable.trainable else self._own_non_trainable
+            kept = (
+                self._own_trainable if variable.trainable else self._own_non_trainable
+            )
             kept.append(variable)
 
     def __setattr__(self, name: str, given: Any) -> None:
@@ -213,7 +224,11 @@ class Layer:
                 )
             self._own(given)
         object.__setattr__(self, name, given)
-        if self.__dict__.get("built") and name[0] != "_" and name not in self.bookkeeping:
+        if (
+            self.__dict__.get("built")
+            and name[0] != "_"
+            and name not in self.bookkeeping
+        ):
             _REVISION.number += 1
 
     def sublayers(self) -> list[Layer]:
@@ -361,7 +376,7 @@ class Layer:
 
     def add_loss(self, loss: Any) -> None:
         """Adds a scalar tensor, or several, to the loss of the model."""
-        self._own_losses.extend(x for x in optree.tree_leaves(loss) if x is not None)
+        self._own_losses.extend(x for x in trees.leaves(loss) if x is not None)
 
     @property
     def losses(self) -> list[Any]:
@@ -442,7 +457,7 @@ class Layer:
         """Adds the activity regularizer's loss, averaged over the batch."""
         if self.activity_regularizer is None:
             return
-        for output in optree.tree_leaves(outputs):
+        for output in trees.leaves(outputs):
             loss = self.activity_regularizer(output)
             if output.shape:
                 loss = loss / ops.cast(ops.shape(output)[0], loss.dtype)
@@ -464,7 +479,7 @@ class Layer:
 
     def _check_inputs(self, bound: dict[str, Any]) -> None:
         if self.input_spec is not None and bound:
-            first = optree.tree_leaves(next(iter(bound.values())))
+            first = trees.leaves(next(iter(bound.values())))
             given = [x for x in first if isinstance(x, Tensor)]
             check_inputs(self.input_spec, given, self.name)
 
@@ -486,7 +501,7 @@ class Layer:
                 made._keras_mask = mask
             return made
 
-        return optree.tree_map(cast, bound)
+        return trees.map_leaves(cast, bound)
 
     def _fill_masks(self, bound: dict[str, Any]) -> Any:
         """Passes the masks of tensor arguments on as ``mask`` or ``<name>_mask``."""
@@ -494,11 +509,13 @@ class Layer:
         tensors = [
             (name, argument)
             for name, argument in bound.items()
-            if any(isinstance(x, Tensor) for x in optree.tree_leaves(argument))
+            if any(isinstance(x, Tensor) for x in trees.leaves(argument))
         ]
         for position, (name, argument) in enumerate(tensors):
-            masks = optree.tree_map(lambda x: getattr(x, "_keras_mask", None), argument)
-            if not any(m is not None for m in optree.tree_leaves(masks)):
+            masks = trees.map_leaves(
+                lambda x: getattr(x, "_keras_mask", None), argument
+            )
+            if not any(m is not None for m in trees.leaves(masks)):
                 continue
             if position == 0:
                 first = masks
@@ -521,17 +538,17 @@ class Layer:
                 )
             return outputs
         found = self.compute_mask(next(iter(bound.values())), masks)
-        tensors, structure = optree.tree_flatten(outputs)
-        listed = [found] if len(tensors) == 1 else optree.tree_leaves(
-            found, none_is_leaf=True
+        tensors, structure = trees.flatten(outputs)
+        listed = (
+            [found] if len(tensors) == 1 else trees.leaves(found, none_is_leaf=True)
         )
         marked: list[Any] = []
         for given, mask in zip(tensors, listed, strict=False):
-            made = tensor(given.value) if isinstance(given, Tensor) else given
+            made = tensor(value(given)) if isinstance(given, Tensor) else given
             if mask is not None and isinstance(made, Tensor):
                 made._keras_mask = mask
             marked.append(made)
-        return optree.tree_unflatten(structure, marked + tensors[len(marked) :])
+        return trees.unflatten(structure, marked + tensors[len(marked) :])
 
     def stateless_call(
         self,
@@ -608,7 +625,7 @@ class Layer:
         given = [*shapes, *named.values()]
         inputs = [_placeholder(shape, self.compute_dtype) for shape in given]
         outputs = self._call_symbolically(tuple(inputs), {})
-        return optree.tree_map(shape_of, outputs)
+        return trees.map_leaves(shape_of, outputs)
 
     # -- configuration -------------------------------------------------------------------
 
@@ -619,8 +636,11 @@ class Layer:
             NotImplementedError: If the layer has constructor arguments that are not
                 JSON values and no `get_config` of its own.
         """
-        config = {"name": self.name, "trainable": self.trainable,
-                  "dtype": dtype_policies.serialize(self.dtype_policy)}
+        config = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": dtype_policies.serialize(self.dtype_policy),
+        }
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(
                 self.activity_regularizer
@@ -636,7 +656,9 @@ class Layer:
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound.update(bound.pop(name, {}))
-        bound = {k: v for k, v in bound.items() if k not in ("dtype", "name", "trainable")}
+        bound = {
+            k: v for k, v in bound.items() if k not in ("dtype", "name", "trainable")
+        }
         for name, given in bound.items():
             if not _is_json(given):
                 raise NotImplementedError(
@@ -673,7 +695,8 @@ def _scoped(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
     def build_in_scope(self: Layer, *arguments: Any, **keywords: Any) -> None:
         if self.__dict__.get("_building"):  # a subclass's build calls its base's
-            return build(self, *arguments, **keywords)
+            build(self, *arguments, **keywords)
+            return
         object.__setattr__(self, "_building", True)
         try:
             with self.build_scope(), autocast(None):
@@ -717,7 +740,7 @@ def _apply(call: Callable[..., Any], layer: Layer, bound: dict[str, Any]) -> Any
 def _as_arrays(x: Any) -> Any:
     """Nested lists of numbers as an array; structures of tensors as they are."""
     if isinstance(x, (list, tuple)):
-        leaves = optree.tree_leaves(x)
+        leaves = trees.leaves(x)
         if leaves and all(isinstance(v, (bool, int, float)) for v in leaves):
             made = np.asarray(x)
             return made.astype(np.float32) if made.dtype == np.float64 else made

@@ -139,7 +139,9 @@ class Concatenate(_Merge):
             return None
         rank = len(inputs[0].shape)
         if self.axis % rank == rank - 1 and rank > 2:
-            return functools.reduce(ops.logical_and, [m for m in masks if m is not None])
+            return functools.reduce(
+                ops.logical_and, [m for m in masks if m is not None]
+            )
         filled = [
             ops.ones(tuple(x.shape[:-1]), dtype="bool") if m is None else m
             for x, m in zip(inputs, masks, strict=True)

@@ -19,7 +19,10 @@ class Dropout(Layer):
     """
 
     def __init__(
-        self, rate: float, noise_shape: Any = None, seed: int | None = None,
+        self,
+        rate: float,
+        noise_shape: Any = None,
+        seed: int | None = None,
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)

@@ -184,7 +184,9 @@ class Cropping2D(Layer):
     """
 
     def __init__(
-        self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None,
+        self,
+        cropping: Any = ((0, 0), (0, 0)),
+        data_format: str | None = None,
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
@@ -60,7 +59,9 @@ def clone_model(
     clone = clone_function or _clone_layer
     if isinstance(model, Sequential) and model.consists_of_layers():
         sources = _sources(input_tensors)
-        layers = [clone(x) for x in model._stack if not sources or x not in _inputs(model)]
+        layers = [
+            clone(x) for x in model._stack if not sources or x not in _inputs(model)
+        ]
         made = Sequential([*sources, *layers], name=model.name)
         if not made.built and model._function is not None:
             made.build(model.input_shape)
@@ -97,7 +98,7 @@ def _clone_layer(layer: Any) -> Any:
 def _sources(tensors: Any) -> list[Layer]:
     """The input layers of symbolic inputs."""
     found: list[Layer] = []
-    for tensor in optree.tree_leaves(tensors):
+    for tensor in trees.leaves(tensors):
         operation = tensor.operation if isinstance(tensor, KerasTensor) else None
         if operation is None or not isinstance(operation.function, InputLayer):
             raise ValueError(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, Operation
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import replay
@@ -43,7 +42,7 @@ class Function:
         """The operations in an order in which each comes after what it reads."""
         sources = {t.operation for t in self.inputs if t.operation is not None}
         done: dict[Operation, None] = dict.fromkeys(sources)
-        stack = [t for t in reversed(self.outputs)]
+        stack = list(reversed(self.outputs))
         while stack:
             operation = stack[-1].operation
             if operation in done or operation is None or _key(stack[-1]) in self._given:
@@ -103,13 +102,13 @@ class Function:
             outputs = replay(
                 operation.location, operation.replay, lambda t: values[_key(t)]
             )
-            symbolic_leaves = optree.tree_leaves(operation.outputs)
+            symbolic_leaves = trees.leaves(operation.outputs)
             for symbolic, made in zip(
-                symbolic_leaves, optree.tree_leaves(outputs), strict=True
+                symbolic_leaves, trees.leaves(outputs), strict=True
             ):
                 if isinstance(symbolic, KerasTensor):
                     values[_key(symbolic)] = made
-        return optree.tree_map(
+        return trees.map_leaves(
             lambda t: values[_key(t)] if isinstance(t, KerasTensor) else t,
             self.outputs_structure,
         )
@@ -130,9 +129,11 @@ class Function:
         if isinstance(inputs, dict) and isinstance(self.inputs_structure, dict):
             missing = [k for k in self.inputs_structure if k not in inputs]
             if missing:
-                raise ValueError(f"Missing input(s) {missing}. Received: {list(inputs)}")
+                raise ValueError(
+                    f"Missing input(s) {missing}. Received: {list(inputs)}"
+                )
             inputs = {k: inputs[k] for k in self.inputs_structure}
-        flat = optree.tree_leaves(inputs)
+        flat = trees.leaves(inputs)
         if len(flat) != len(self.inputs):
             names = ", ".join(t.name for t in self.inputs)
             raise ValueError(
@@ -147,7 +148,7 @@ def _key(tensor: KerasTensor) -> tuple[int, int]:
 
 
 def _tensors(structure: Any, what: str) -> list[KerasTensor]:
-    leaves = optree.tree_leaves(structure)
+    leaves = trees.leaves(structure)
     for leaf in leaves:
         if not isinstance(leaf, KerasTensor):
             kind = type(leaf).__name__

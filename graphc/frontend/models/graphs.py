@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.initial_values import Draw, initial_values_graph
 from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.program import Program
@@ -21,7 +20,9 @@ KINDS = ("init", "train_step", "eval_step", "predict")
 def model_graph(model: Model, kind: str, batch_size: int | None = None) -> Graph:
     """The graph of one of a model's steps; see `Model.graph`."""
     if kind not in KINDS:
-        raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}")
+        raise ValueError(
+            f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}"
+        )
     if kind == "init":
         return _init_graph(model)
     graph = _program(model, kind).graph
@@ -37,7 +38,9 @@ def _init_graph(model: Model) -> Graph:
             " with model.build(input_shape) or by calling it."
         )
     draws = [
-        Draw(v.type, v.recipe, v.draw_path) for v in model.weights if v.recipe is not None
+        Draw(v.type, v.recipe, v.draw_path)
+        for v in model.weights
+        if v.recipe is not None
     ]
     return initial_values_graph(draws)
 
@@ -54,7 +57,7 @@ def _program(model: Model, kind: str) -> Program:
                 f"Call compile() before graph({kind!r}): the step needs a loss."
             )
         batch = (x, target_types(model))
-    types, structure = optree.tree_flatten(batch, is_leaf=_is_type)
+    types, structure = trees.flatten(batch, is_leaf=_is_type)
     return step.trace(tuple(types), structure)
 
 
@@ -65,12 +68,14 @@ def _input_types(model: Model, kind: str) -> Any:
             " know their types: run the step on a batch first, for example with"
             " model.train_on_batch or model.predict_on_batch."
         )
-    return optree.tree_map(lambda t: t.type, model.function.inputs_structure)
+    return trees.map_leaves(lambda t: t.type, model.function.inputs_structure)
 
 
 def target_types(model: Model) -> Any:
-    """The types of the targets that the compiled loss takes: its outputs' own, or
-    class numbers for sparse losses."""
+    """The types of the targets that the compiled loss takes.
+
+    They are the outputs' own, or class numbers for sparse losses.
+    """
     outputs = model.function.outputs_structure
     given = model.loss
 
@@ -78,11 +83,11 @@ def target_types(model: Model) -> Any:
         return _target_type(tensor.type, loss)
 
     if isinstance(given, dict) and not isinstance(outputs, dict):
-        by_name = dict(zip(model.output_names, optree.tree_leaves(outputs), strict=True))
+        by_name = dict(zip(model.output_names, trees.leaves(outputs), strict=True))
         return [target(t, given.get(n)) for n, t in by_name.items()]
     if isinstance(given, (list, tuple, dict)):
-        return optree.tree_map(target, outputs, given)
-    return optree.tree_map(lambda t: target(t, given), outputs)
+        return trees.map_leaves(target, outputs, given)
+    return trees.map_leaves(lambda t: target(t, given), outputs)
 
 
 def _target_type(output: TensorType, loss: Any) -> TensorType:

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, symbolic_leaves
 from graphc.frontend.layers.call_spec import shape_of
 from graphc.frontend.layers.input_layer import InputLayer
@@ -86,7 +86,9 @@ class Model(Saving, Trainer, Layer):
 
     def build_scope(self) -> Any:
         """No scope where the layers are built by calling the model, which opens one."""
-        return nullcontext() if type(self).build is Model.build else super().build_scope()
+        return (
+            nullcontext() if type(self).build is Model.build else super().build_scope()
+        )
 
     def ensure_built(self, bound: dict[str, Any]) -> None:
         """Marks a subclassed model as built: its layers build when they are called."""
@@ -171,12 +173,12 @@ class Model(Saving, Trainer, Layer):
     @property
     def input_shape(self) -> Any:
         """The shape of each input; None stands for an unknown size."""
-        return optree.tree_map(shape_of, self.function.inputs_structure)
+        return trees.map_leaves(shape_of, self.function.inputs_structure)
 
     @property
     def output_shape(self) -> Any:
         """The shape of each output; None stands for an unknown size."""
-        return optree.tree_map(shape_of, self.function.outputs_structure)
+        return trees.map_leaves(shape_of, self.function.outputs_structure)
 
     @property
     def input_names(self) -> list[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, abstract_call
 from graphc.frontend.layers.call_spec import is_tensor_like, signature_of
 from graphc.frontend.layers.layer import Layer
@@ -23,6 +22,7 @@ from graphc.frontend.serialization.objects import (
     OPS,
     deserialize_keras_object,
     encode_config,
+    op_name,
     serialize_keras_object,
 )
 from graphc.frontend.serialization.weights_file import load_weights, save_weights
@@ -35,6 +35,9 @@ FUNCTION_KEYS = ("layers", "input_layers", "output_layers")
 
 class Saving:
     """Saving and loading, for models."""
+
+    config_is_json: ClassVar[bool] = True
+    """Whether `from_config` reads JSON, and not what JSON stands for."""
 
     _noted_call: tuple[Any, Any] | None = None
     _noted_batch: int | None = None
@@ -164,7 +167,7 @@ class Saving:
     def note_call(self, arguments: Any, keywords: Any) -> None:
         """Remembers the types of a call, from which the model is saved as a graph."""
         site = _without_training(self, arguments, keywords)
-        leaves = [x for x in optree.tree_leaves(site) if is_tensor_like(x)]
+        leaves = [x for x in trees.leaves(site) if is_tensor_like(x)]
         types = [value(x).type for x in leaves]
         symbolic = any(type.symbols for type in types)
         if not types or (self._noted_call is not None and not symbolic):
@@ -183,19 +186,20 @@ class Saving:
                 found._keras_mask = KerasTensor(mask.shape, mask.dtype)
             return found
 
-        self._noted_call = optree.tree_map(placeholder, site)
+        self._noted_call = trees.map_leaves(placeholder, site)
 
     def target_and_output_types(self) -> tuple[Any, Any] | None:
         """The types of the targets and outputs of a batch, or None if not known."""
         site = self.call_site()
         if site is None:
             return None
-        outputs = optree.tree_map(
-            lambda leaf: leaf.type, abstract_call(self, *site)  # type: ignore[arg-type]
+        outputs = trees.map_leaves(
+            lambda leaf: leaf.type,
+            abstract_call(self, *site),  # type: ignore[arg-type]
         )
         for kind in ("train_step", "eval_step"):
             for structure, types in self.step(kind).programs:  # type: ignore[attr-defined]
-                batch = optree.tree_unflatten(structure, types)
+                batch = trees.unflatten(structure, types)
                 if isinstance(batch, tuple) and len(batch) > 1:
                     return batch[1], outputs
         if self._function is None:  # type: ignore[attr-defined]
@@ -224,8 +228,8 @@ def _describe(called: Any, operations: list[Any]) -> dict[str, Any]:
     """The config of what a functional model calls."""
     if isinstance(called, Layer):
         return serialize_keras_object(called)
-    name = called.__name__
-    if OPS.get(name) is not called:
+    name = op_name(called)
+    if name is None:
         raise ValueError(
             "Expected a model of layers and functions of graphc.ops, to give its config."
             f" Received: a call of {called!r}. Put it in the `call` of a layer."

@@ -92,7 +92,9 @@ class Sequential(Model):
         self._reset()
 
     def _reset(self) -> None:
-        for operation in self._function.operations if self._function is not None else ():
+        for operation in (
+            self._function.operations if self._function is not None else ()
+        ):
             called = operation.function
             called._operations = [o for o in called._operations if o is not operation]
         self._function = None
@@ -123,8 +125,7 @@ class Sequential(Model):
         shape = tuple(input_shape)
         if shape and isinstance(shape[0], (list, tuple)):
             raise ValueError(
-                "A Sequential model has one input."
-                f" Received: input_shape={input_shape}"
+                f"A Sequential model has one input. Received: input_shape={input_shape}"
             )
         self._build_from(InputLayer(batch_shape=shape).tensor)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import optree
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.layers.layer import Layer
 from graphc.ir import dtype
@@ -63,7 +64,7 @@ def output_shapes(model: Model) -> dict[int, str]:
     tensors = [*model.function.inputs]
     for operation in model.function.operations:
         tensors += [
-            t for t in optree.tree_leaves(operation.outputs) if isinstance(t, KerasTensor)
+            t for t in trees.leaves(operation.outputs) if isinstance(t, KerasTensor)
         ]
     for tensor in tensors:
         assert tensor.operation is not None
@@ -80,8 +81,10 @@ def _rows(model: Any, expand_nested: bool, depth: int = 0) -> Any:
 
 def _totals(model: Layer) -> list[str]:
     def count(weights: list[Any]) -> tuple[int, str]:
-        sizes = [int(optree.tree_reduce(lambda a, b: a * b, list(w.shape), 1)) for w in weights]
-        size = sum(n * dtype(w.dtype).bits / 8 for n, w in zip(sizes, weights, strict=True))
+        sizes = [math.prod(w.shape) for w in weights]
+        size = sum(
+            n * dtype(w.dtype).bits / 8 for n, w in zip(sizes, weights, strict=True)
+        )
         return sum(sizes), _readable(size)
 
     rows = [

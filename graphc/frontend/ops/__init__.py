@@ -1,7 +1,6 @@
 """Functions of tensors: `keras.ops` for eager arrays, traces and symbolic inputs."""
 
 # Each module lists its public functions in `__all__`.
-# ruff: noqa: F403
 
 from graphc.frontend.ops import (
     activation,

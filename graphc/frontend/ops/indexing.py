@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -66,15 +66,11 @@ def counted_from_front(indices: Value, x: Value, axis: int) -> Value:
 # -- x[key] ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A slice of a key. Python's own cannot be hashed before 3.12."""
-
-    start: Any
-    stop: Any
-    step: Any
+Range = builtins.slice
+"""A slice of a key, since `slice` is a function here."""
 
 
+@op
 def get_item(x: TensorLike, key: Any) -> Tensor:
     """x[key] with NumPy's meaning.
 
@@ -91,22 +87,8 @@ def get_item(x: TensorLike, key: Any) -> Tensor:
         GraphError: For a mask of bool: the number of true elements is not known while
             tracing. Use `where` to keep the shape.
     """
-    return _get_item(x, tuple(map(_hashable, key if type(key) is tuple else (key,))))
-
-
-def _hashable(part: Any) -> Any:
-    if isinstance(part, builtin_slice):
-        return Range(part.start, part.stop, part.step)
-    return part
-
-
-builtin_slice = type(np.s_[:])
-
-
-@op
-def _get_item(x: TensorLike, key: tuple[Any, ...]) -> Tensor:
     operand = read(x)
-    parts = _expanded(key, operand.type.rank)
+    parts = _expanded(key if type(key) is tuple else (key,), operand.type.rank)
     starts: list[Dim] = []
     limits: list[Dim] = []
     steps: list[int] = []
@@ -189,7 +171,7 @@ def _bounds(part: Any, size: Dim) -> tuple[Dim, Dim, int]:
     if isinstance(size, int) and not any(
         isinstance(bound, SymbolicDim) for bound in (part.start, part.stop)
     ):
-        start, stop, step = builtin_slice(part.start, part.stop, step).indices(size)
+        start, stop, step = Range(part.start, part.stop, step).indices(size)
         if (stop - start) * step <= 0:
             return (0, 0, 1) if step > 0 else (-1, -1, -1)
         return start, stop, step

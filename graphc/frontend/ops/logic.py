@@ -21,6 +21,7 @@ from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import Literal, Operand, Value
 from graphc.ir import ops as ir_ops
+from graphc.ir.types import product
 
 __all__ = [
     "allclose",
@@ -36,6 +37,7 @@ __all__ = [
     "greater_equal",
     "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -138,6 +140,30 @@ def allclose(
     """Whether all elements of x1 and x2 are close, as one bool; see `isclose`."""
     near = value(isclose(x1, x2, rtol, atol, equal_nan))
     return tensor(ir_ops.reduce_and(near, axes=range(near.type.rank)))
+
+
+@op
+def isin(
+    x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Where an element of x1 occurs anywhere in x2, as bool.
+
+    Args:
+        x1: A tensor.
+        x2: A tensor; each element of x1 is compared with each of its elements.
+        assume_unique: Accepted as in Keras: whether no element occurs twice.
+        invert: Whether to say where it does not occur instead.
+    """
+    a, b = map(materialize, promote(x1, x2))
+    rank = a.type.rank
+    shape = [*a.shape, product(b.shape)]
+    row = ir_ops.reshape(b, shape=shape[-1:])
+    found = equals(
+        ir_ops.broadcast_in_dim(a, shape=shape, dims=range(rank)),
+        ir_ops.broadcast_in_dim(row, shape=shape, dims=[rank]),
+    )
+    found = ir_ops.reduce_or(found, axes=[rank])
+    return tensor(ir_ops.not_(found) if invert else found)
 
 
 # -- special values --------------------------------------------------------------------

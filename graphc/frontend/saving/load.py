@@ -39,7 +39,7 @@ from graphc.frontend.serialization.model_file import (
     OPTIMIZER,
     WEIGHTS,
 )
-from graphc.frontend.serialization.objects import decode, decode_config
+from graphc.frontend.serialization.objects import config_for, decode, decode_config
 from graphc.frontend.serialization.opening import opened
 from graphc.frontend.serialization.tensors import Header, read_header, read_tensors
 from graphc.frontend.serialization.variable_paths import variable_paths
@@ -125,7 +125,9 @@ class _Loading:
         listed = manifest["members"]
         names = {CONFIG, WEIGHTS} | ({GRAPH} & self.members.keys())
         if not isinstance(listed, dict) or listed.keys() != names:
-            raise LoadError(f"the members that {MANIFEST} lists are not those of a model")
+            raise LoadError(
+                f"the members that {MANIFEST} lists are not those of a model"
+            )
         if self.members.keys() != names | {MANIFEST}:
             unknown = self.members.keys() - names - {MANIFEST}
             raise LoadError(
@@ -210,9 +212,11 @@ class _Loading:
 
     def _make_custom(self, entry: dict[str, Any]) -> Any:
         """A layer of a user's class: by the class if it is there, else by its graphs."""
-        known = find_custom(entry["registered_name"]) or find_custom(entry["class_name"])
+        known = find_custom(entry["registered_name"]) or find_custom(
+            entry["class_name"]
+        )
         if known is not None:
-            made = known.from_config(decode_config(entry["config"] or {}))
+            made = known.from_config(config_for(known, entry["config"] or {}))
             if isinstance(made, Model) and not made.built and "graph" in entry:
                 self._build(made, entry["graph"])
             return made

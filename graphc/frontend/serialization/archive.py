@@ -78,9 +78,7 @@ def lay_out(members: Sequence[Member]) -> Layout:
         position = offsets[-1] + member.size
     directory = b"".join(entries)
     directory += _end(len(members), position, len(directory))
-    return Layout(
-        tuple(headers), tuple(offsets), directory, position + len(directory)
-    )
+    return Layout(tuple(headers), tuple(offsets), directory, position + len(directory))
 
 
 def _local_header(member: Member) -> bytes:
@@ -115,9 +113,7 @@ def _entry(member: Member, position: int) -> bytes:
 
 
 def _end(count: int, position: int, size: int) -> bytes:
-    end = _END.pack(
-        b"PK\x05\x06", 0, 0, count, count, size, min(position, _FULL), 0
-    )
+    end = _END.pack(b"PK\x05\x06", 0, 0, count, count, size, min(position, _FULL), 0)
     if position < _FULL:
         return end
     wide = _END64.pack(
@@ -221,7 +217,9 @@ def _parse_entries(directory: bytes, count: int) -> list[Member]:
 def _name(data: bytes) -> str:
     text = data.decode("latin-1")
     if len(text) > 64 or _NAME.fullmatch(text) is None:
-        raise LoadError("a member has a name that graphc does not use", received=ascii(text[:80]))
+        raise LoadError(
+            "a member has a name that graphc does not use", received=ascii(text[:80])
+        )
     return text
 
 
@@ -231,5 +229,7 @@ def _read(file: BinaryIO, start: int, length: int) -> bytes:
     file.seek(start)
     data = file.read(length)
     if len(data) != length:
-        raise LoadError("the file is cut short", received=f"{len(data)} of {length} bytes")
+        raise LoadError(
+            "the file is cut short", received=f"{len(data)} of {length} bytes"
+        )
     return data

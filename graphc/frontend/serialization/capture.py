@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.layers.call_spec import CALL_CONTEXT
 from graphc.frontend.layers.layer import Layer
@@ -70,7 +70,7 @@ class CallSite:
         bound = signature.bind(*arguments, **keywords).arguments
         _, order = call_form(bound, lambda x: isinstance(x, _Number))
         positions = {number.index: i for i, number in enumerate(order)}
-        arguments, keywords = optree.tree_map(
+        arguments, keywords = trees.map_leaves(
             lambda x: given(positions[x.index]) if isinstance(x, _Number) else x,
             (arguments, keywords),
         )
@@ -86,7 +86,7 @@ class CallSite:
             tensors.append(leaf)
             return _Number(len(tensors) - 1)
 
-        tree = optree.tree_map(number, (self.arguments, self.keywords))
+        tree = trees.map_leaves(number, (self.arguments, self.keywords))
         return *tree, tensors
 
 
@@ -224,7 +224,7 @@ def _finish(trace: Trace, outputs: Any, losses: list[Any]) -> CapturedCall:
 
 
 def _arrays_as_tensors(outputs: Any) -> Any:
-    return optree.tree_map(
+    return trees.map_leaves(
         lambda x: TracedTensor(value(x)) if isinstance(x, np.ndarray) else x, outputs
     )
 
@@ -270,7 +270,9 @@ def anonymous(location: Location) -> Location:
     if _FILE_NAME.fullmatch(file) is None:
         base = os.path.basename(file.replace("\\", "/"))
         file = f"<{re.sub(r'[^A-Za-z0-9_.+-]', '_', base)[:100]}>"
-    return Location(file, location.line, location.column, location.path, location.origin)
+    return Location(
+        file, location.line, location.column, location.path, location.origin
+    )
 
 
 def normalized_types(

@@ -6,9 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import optree
-
-from graphc.frontend import optimizers
+from graphc.frontend import optimizers, trees
 from graphc.frontend.layers.graph_layer import GraphFunction
 from graphc.frontend.registry import find_custom, registered_name
 from graphc.frontend.serialization.capture import capture_function
@@ -32,7 +30,11 @@ from graphc.ir.errors import LoadError
 
 PLAIN = ("loss_weights", "run_eagerly", "steps_per_execution")
 TREES = ("loss", "metrics", "weighted_metrics")
-_FAMILIES: dict[str, Any] = {"loss": losses, "metrics": metrics, "weighted_metrics": metrics}
+_FAMILIES: dict[str, Any] = {
+    "loss": losses,
+    "metrics": metrics,
+    "weighted_metrics": metrics,
+}
 
 
 class GraphLoss(Loss):
@@ -94,7 +96,8 @@ def describe_compile(model: Any, description: Description) -> dict[str, Any] | N
     config: dict[str, Any] = {name: encode_config(given[name]) for name in PLAIN}
     for name in TREES:
         config[name] = encode(
-            given[name], lambda item, n=name: _describe_item(item, n, types, description)
+            given[name],
+            lambda item, n=name: _describe_item(item, n, types, description),
         )
     config["optimizer"] = _describe_optimizer(model.optimizer, description)
     return config
@@ -158,7 +161,9 @@ def _describe_optimizer(optimizer: Any, description: Description) -> Any:
     if isinstance(rate, GraphSchedule):
         graph = description.add(rate.function.graph)
         config["config"]["learning_rate"] = rate.saved_entry | {"graph": graph}
-    elif isinstance(rate, LearningRateSchedule) and not schedules.REGISTRY.holds(type(rate)):
+    elif isinstance(rate, LearningRateSchedule) and not schedules.REGISTRY.holds(
+        type(rate)
+    ):
         step = optimizer.iterations.type
         graph = capture_function(rate, [step], type(rate).__name__)
         name = description.add(graph)
@@ -208,7 +213,7 @@ def _function_types(model: Any, given: Mapping[str, Any]) -> dict[int, Any]:
     the types of a batch are not known yet.
     """
     found: dict[int, Any] = {}
-    if not any(_is_spied(x) for n in TREES for x in optree.tree_leaves(given[n])):
+    if not any(_is_spied(x) for n in TREES for x in trees.leaves(given[n])):
         return found
     batch = model.target_and_output_types()
     if batch is None:
@@ -219,17 +224,19 @@ def _function_types(model: Any, given: Mapping[str, Any]) -> dict[int, Any]:
             return item
         return _SpyLoss(item, found) if isinstance(item, Loss) else _Spy(item, found)
 
-    trees = {name: optree.tree_map(spied, given[name]) for name in TREES}
+    wrapped = {name: trees.map_leaves(spied, given[name]) for name in TREES}
     names = model.output_names or None
     with Trace(Graph("scratch"))() as trace:
-        y, y_pred = optree.tree_map(
-            lambda t: trace.parameter(t), batch, is_leaf=lambda x: isinstance(x, TensorType)
+        y, y_pred = trees.map_leaves(
+            lambda t: trace.parameter(t),
+            batch,
+            is_leaf=lambda x: isinstance(x, TensorType),
         )
-        if trees["loss"] is not None:
-            CompileLoss(trees["loss"], output_names=names)(y, y_pred)
-        if trees["metrics"] is not None or trees["weighted_metrics"] is not None:
+        if wrapped["loss"] is not None:
+            CompileLoss(wrapped["loss"], output_names=names)(y, y_pred)
+        if wrapped["metrics"] is not None or wrapped["weighted_metrics"] is not None:
             compiled = CompileMetrics(
-                trees["metrics"], trees["weighted_metrics"], output_names=names
+                wrapped["metrics"], wrapped["weighted_metrics"], output_names=names
             )
             compiled.update_state(y, y_pred)
     return found
@@ -242,13 +249,17 @@ def _is_spied(item: Any) -> bool:
         plain = type(item).__call__ is Loss.__call__
         return plain and not losses.REGISTRY.holds(type(item))
     built_in = losses.REGISTRY.holds(item) or FUNCTIONS.holds(item)
-    return not built_in and not isinstance(item, (metrics.Metric, Tensor, GraphFunction))
+    return not built_in and not isinstance(
+        item, (metrics.Metric, Tensor, GraphFunction)
+    )
 
 
 # -- and back ------------------------------------------------------------------------------
 
 
-def compile_arguments(config: Mapping[str, Any], graphs: Mapping[str, Graph]) -> dict[str, Any]:
+def compile_arguments(
+    config: Mapping[str, Any], graphs: Mapping[str, Graph]
+) -> dict[str, Any]:
     """The arguments of `compile` that `describe_compile` described.
 
     Args:
@@ -271,7 +282,11 @@ def compile_arguments(config: Mapping[str, Any], graphs: Mapping[str, Graph]) ->
 def _make_item(entry: dict[str, Any], family: Any, graphs: Mapping[str, Graph]) -> Any:
     custom = find_custom(entry.get("registered_name"))
     if custom is None and entry.get("module", "") is None:
-        name = entry["config"] if entry["class_name"] == "function" else entry["class_name"]
+        name = (
+            entry["config"]
+            if entry["class_name"] == "function"
+            else entry["class_name"]
+        )
         custom = find_custom(name)
         if custom is None:
             return _from_graph(entry, name, graphs)

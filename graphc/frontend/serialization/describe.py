@@ -27,9 +27,9 @@ from graphc.frontend.serialization.functional import (
     function_config,
 )
 from graphc.frontend.serialization.objects import (
-    OPS,
     encode_config,
     is_closed,
+    op_name,
 )
 from graphc.frontend.serialization.variable_paths import (
     canonical_paths,
@@ -110,7 +110,9 @@ class Description:
             return _known(layer, self._config(layer))
         if isinstance(layer, GraphCalls):
             return self._loaded_entry(layer)
-        sites = [CallSite(layer, o.arguments, o.keywords, o.location) for o in operations]
+        sites = [
+            CallSite(layer, o.arguments, o.keywords, o.location) for o in operations
+        ]
         if layer is self._model:
             sites = [_root_site(layer)]
         if not sites:
@@ -178,14 +180,13 @@ class Description:
 
     def _op_entry(self, operation: Operation, prefix: str) -> Entry:
         """The entry of a call of a function: by name if it is an op, else its graph."""
-        name = operation.function.__name__
+        name = op_name(operation.function)
         try:
-            known = OPS.get(name) is operation.function
-            if known:
+            if name is not None:
                 check_arguments(operation)
         except NotEncodableError:
-            known = False
-        if known:
+            name = None
+        if name is not None:
             return {
                 "module": "graphc.ops",
                 "class_name": "function",
@@ -471,7 +472,8 @@ def _renamed(saved: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
         return part(of) if isinstance(of, dict) and "graph" in of else of
 
     calls = [
-        call | {"inference": part(call["inference"]), "training": part(call["training"])}
+        call
+        | {"inference": part(call["inference"]), "training": part(call["training"])}
         for call in saved["calls"]
     ]
     variables = [

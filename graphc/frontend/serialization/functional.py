@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.keras_tensor import (
     BATCH,
     KerasTensor,
@@ -115,7 +114,9 @@ def _input_entry(
     }
 
 
-def _history(tensor: KerasTensor, places: dict[tuple[Any, int], list[Any]]) -> list[Any]:
+def _history(
+    tensor: KerasTensor, places: dict[tuple[Any, int], list[Any]]
+) -> list[Any]:
     """Where a tensor comes from: the layer's name, its call and the output's number."""
     if tensor.index < 0:
         raise NotEncodableError(
@@ -211,7 +212,9 @@ def function_from_config(config: dict[str, Any], make: Make) -> tuple[Any, Any]:
 class _Call:
     """A call of a layer or op that waits for what it reads."""
 
-    def __init__(self, name: str, index: int, called: Any, node: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, index: int, called: Any, node: dict[str, Any]
+    ) -> None:
         self.name = name
         self.index = index
         self.called = called
@@ -233,7 +236,7 @@ class _Call:
         keywords = {k: decode(v, leaf) for k, v in self.node["kwargs"].items()}
         if not symbolic_leaves((arguments, keywords)):
             raise LoadError(f"a call of {ascii(self.name)[:80]} takes no tensor")
-        return optree.tree_leaves(self.called(*arguments, **keywords))
+        return trees.leaves(self.called(*arguments, **keywords))
 
 
 def _reads(value: Any) -> Iterator[tuple[str, int]]:

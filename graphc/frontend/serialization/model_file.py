@@ -41,7 +41,9 @@ MODEL, OPTIMIZER = "model/", "optimizer/"
 Chunks = Sequence[bytes | memoryview]
 
 
-def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_model(
+    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True
+) -> None:
     """Saves a model to a file, from which `load_model` makes it again.
 
     The file holds the architecture, the graphs of the code of custom layers, all

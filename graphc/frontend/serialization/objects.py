@@ -13,8 +13,8 @@ from graphc.frontend import (
     constraints,
     dtype_policies,
     initializers,
-    optimizers,
     ops,
+    optimizers,
     regularizers,
 )
 from graphc.frontend.constraints import Constraint
@@ -72,6 +72,14 @@ OPS = {
     if (name in OPERATORS or name in ops.__all__) and hasattr(function, "__wrapped__")
 }
 """The ops that functional models may record, by name."""
+
+
+def op_name(function: Callable[..., Any]) -> str | None:
+    """The name of an op, or None for any other function."""
+    name = getattr(function, "__name__", "")
+    known = OPS.get(name)
+    same = known is not None and inspect.unwrap(known) is inspect.unwrap(function)
+    return name if same else None
 
 
 # -- users' classes and functions -------------------------------------------------------
@@ -357,11 +365,12 @@ def _deserialize_object(config: dict[str, Any]) -> Any:
         return dtype_policies.deserialize(config)
     custom = find_custom(config.get("registered_name")) or find_custom(name)
     if custom is not None and inspect.isclass(custom):
-        return custom.from_config(decode_config(config.get("config") or {}))
+        return custom.from_config(config_for(custom, config.get("config") or {}))
     if name == "function":
         return _find_function(config)
     if module in _MODULES:
-        return _MODULES[module](decode_config(config))
+        in_json = LAYERS.has(name) and getattr(LAYERS.find(name), "config_is_json", False)
+        return _MODULES[module](config if in_json else decode_config(config))
     raise ValueError(
         f"Could not find the class {name!r} of module {module!r}. Expected one that"
         " graphc has, or one among `custom_objects`, or one registered with"
@@ -374,6 +383,11 @@ def decode_config(config: Any) -> Any:
     return decode(
         config, lambda nested: {key: decode_config(v) for key, v in nested.items()}
     )
+
+
+def config_for(kind: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """What to give the `from_config` of a class: models read the JSON themselves."""
+    return config if getattr(kind, "config_is_json", False) else decode_config(config)
 
 
 def _find_function(config: dict[str, Any]) -> Any:

@@ -53,9 +53,7 @@ class Header:
     text: bytes
 
 
-def make_header(
-    types: Mapping[str, TensorType], metadata: Mapping[str, str]
-) -> Header:
+def make_header(types: Mapping[str, TensorType], metadata: Mapping[str, str]) -> Header:
     """The header of a file with tensors of these types.
 
     Wide elements come first, so that each tensor is aligned to its elements.
@@ -151,7 +149,11 @@ def _checked_layout(entries: dict[str, Any], size: int) -> dict[str, TensorType]
 
 def _read_entry(name: str, entry: Any) -> tuple[TensorType, int, int]:
     label = f"tensor {ascii(name)[:80]}"
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or entry.keys() != {
+        "dtype",
+        "shape",
+        "data_offsets",
+    }:
         raise LoadError(f"{label}: expected dtype, shape and data_offsets")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:

@@ -60,7 +60,9 @@ def save_weights(
     for chunk in chunks:
         digest.update(chunk)
     found = digest.hexdigest().encode()
-    write_file(path, [bytes(chunks[0]).replace(_NO_DIGEST.encode(), found, 1), *chunks[1:]])
+    write_file(
+        path, [bytes(chunks[0]).replace(_NO_DIGEST.encode(), found, 1), *chunks[1:]]
+    )
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
@@ -140,7 +142,9 @@ def match_variables(
 def mismatch(variable: Variable, found: TensorType) -> str | None:
     """Why a tensor of a file cannot be the value of a variable, if it cannot."""
     wanted = variable.type
-    alike = found.dtype is wanted.dtype or (found.dtype.is_float and wanted.dtype.is_float)
+    alike = found.dtype is wanted.dtype or (
+        found.dtype.is_float and wanted.dtype.is_float
+    )
     if found.shape == wanted.shape and alike:
         return None
     return f"the file has {found}, the variable is {wanted}"
@@ -163,6 +167,8 @@ def assign_all(pairs: Sequence[tuple[Variable, np.ndarray[Any, Any]]]) -> None:
         state = variable.state
         _, arrays = changed.setdefault(id(state), (state, list(state.arrays)))
         wanted = variable.type.dtype.numpy
-        arrays[variable.index] = array if array.dtype == wanted else array.astype(wanted)
+        arrays[variable.index] = (
+            array if array.dtype == wanted else array.astype(wanted)
+        )
     for state, arrays in changed.values():
         state.arrays = arrays

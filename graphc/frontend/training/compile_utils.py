@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import optree
-
-from graphc.frontend import ops
+from graphc.frontend import ops, trees
 from graphc.frontend.tracing import name_scope
 from graphc.frontend.training import losses, metrics
 from graphc.frontend.training.losses import Loss, LossFunctionWrapper
@@ -427,7 +425,7 @@ def _free_key(prefix: str, name: str, weighted: bool, taken: set[str]) -> str:
 
 def _sample_weights(outputs: Outputs, sample_weight: Any) -> list[Any]:
     """The sample weights of each output; weights that are one tensor are for all."""
-    if sample_weight is None or optree.tree_structure(sample_weight).is_leaf():
+    if sample_weight is None or trees.structure(sample_weight).is_leaf():
         return [sample_weight] * len(outputs.names)
     return outputs.flatten(sample_weight, "sample_weight")
 

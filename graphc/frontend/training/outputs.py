@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optree
+from graphc.frontend import trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,7 @@ class Outputs:
             y_pred: A nested structure of tensors.
             names: The model's names for them. Those in a dict are named by their keys.
         """
-        paths, leaves, structure = optree.tree_flatten_with_path(
-            y_pred, none_is_leaf=True
-        )
+        paths, leaves, structure = trees.flatten_with_path(y_pred, none_is_leaf=True)
         if isinstance(y_pred, Mapping) or names is None or len(names) != len(leaves):
             names = [_name(path) for path in paths]
         return cls(structure, tuple(names))
@@ -54,7 +52,7 @@ class Outputs:
         """
         if tree is None:
             return [None] * len(self.names)
-        leaves, structure = optree.tree_flatten(tree, none_is_leaf=True)
+        leaves, structure = trees.flatten(tree, none_is_leaf=True)
         if structure == self.structure:
             return leaves
         if isinstance(tree, Mapping) and set(tree) == set(self.names):

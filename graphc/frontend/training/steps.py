@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import optree
-
+from graphc.frontend import trees
 from graphc.frontend.layers.call_spec import CALL_CONTEXT
 from graphc.frontend.program import Program, Slot, array_type, trace_program
 from graphc.frontend.tracing import Trace
+from graphc.frontend.variables import Variable, assign_all
 from graphc.ir import Graph, TensorType
 from graphc.ir.dims import SymbolicDim
 from graphc.ir.errors import UnknownDimError
@@ -42,19 +42,52 @@ class Step:
         self.programs: dict[Any, Program] = {}
         self.status: Callable[[str], None] | None = None
         self._last: tuple[Any, Any, Program | None] = (None, None, None)
+        self._fresh: list[tuple[Variable, Any]] | None = None
+        self._order: tuple[Any, list[str]] = (None, [])
 
     def __call__(self, batch: Any) -> Any:
         """Runs the step on a batch: a nested structure of arrays.
 
         Returns the outputs in their structure, with unwrapped arrays as leaves.
         """
-        arrays, structure = optree.tree_flatten(batch)
+        arrays, structure = trees.flatten(batch)
         key = [(a.dtype, a.shape[1:]) for a in arrays]
         known_structure, known_key, program = self._last
         if program is None or key != known_key or structure != known_structure:
             program = self.program_for(arrays, structure)
-            self._last = (structure, key, program)
+            # One that was traced for a batch size is not for others.
+            known = program if program.graph.symbols else None
+            self._last = (structure, key, known)
         return program(arrays)
+
+    def reset_metrics(self) -> None:
+        """Resets the model's metrics; from the second time on without asking them."""
+        if self._fresh is not None:
+            assign_all(self._fresh)
+            return
+        model = self.model
+        model.reset_metrics()
+        methods = [type(metric).reset_state for metric in model.metrics]
+        methods.append(type(model).reset_metrics)
+        if self.programs and all(m.__module__.startswith("graphc.") for m in methods):
+            variables = [v for metric in model.metrics for v in metric.variables]
+            self._fresh = [(v, v.array()) for v in variables]
+
+    def report(self, logs: dict[str, Any], as_dict: bool) -> Any:
+        """Logs as users get them: a dict, a list, or the only one.
+
+        Lists are in the order of the model's metrics, with the rest by name.
+        """
+        if as_dict:
+            return logs
+        if len(logs) == 1:
+            return next(iter(logs.values()))
+        names, order = self._order
+        if names != logs.keys():
+            order = [n for n in dict.fromkeys(self.model.log_names()) if n in logs]
+            order += sorted(logs.keys() - set(order))
+            self._order = set(logs), order
+        return [logs[name] for name in order]
 
     def program_for(self, arrays: Sequence[Any], structure: Any) -> Program:
         """The program for batches like this one, traced on first use."""
@@ -75,7 +108,7 @@ class Step:
         if self.status is not None:
             self.status(f"tracing {self.name}")
         slots = [Slot(i) for i in range(len(types))]
-        batch = optree.tree_unflatten(structure, slots)
+        batch = trees.unflatten(structure, slots)
         self.model.prepare(self.name, types, structure)
         program = trace_program(
             self.name,
@@ -107,7 +140,7 @@ def _input_names(batch: Any) -> list[str | None]:
     parts = batch if isinstance(batch, tuple) else (batch,)
     names: list[str | None] = []
     for label, part in zip(("x", "y", "sample_weight"), parts, strict=False):
-        paths, leaves, _ = optree.tree_flatten_with_path(part)
+        paths, leaves, _ = trees.flatten_with_path(part)
         for path, _leaf in zip(paths, leaves, strict=True):
             names.append("_".join([label, *map(str, path)]))
     return names
@@ -120,6 +153,4 @@ def run_abstractly(
     trace = Trace(Graph("scratch"))
     with trace(), CALL_CONTEXT.entered(None):
         tensors = [trace.parameter(t) for t in types]
-        return function(optree.tree_unflatten(structure, tensors))
-
-
+        return function(trees.unflatten(structure, tensors))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
-from graphc.frontend import optimizers
+from graphc.frontend import ops, optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
 from graphc.frontend.config import is_interactive_logging_enabled
+from graphc.frontend.dtypes import floatx, is_float
 from graphc.frontend.layers.layer import collect
 from graphc.frontend.program import Program
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
@@ -24,7 +25,6 @@ from graphc.frontend.training.interrupts import deferred_interrupts
 from graphc.frontend.training.metrics import Mean, Metric
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
-
 
 
 class Trainer:
@@ -43,6 +43,7 @@ class Trainer:
         self._compile_metrics: CompileMetrics | None = None
         self._loss_tracker: Mean | None = None
         self._compile_config: dict[str, Any] | None = None
+        self._compiled_trainable: dict[Any, bool] = {}
         self.reset_programs()
 
     def reset_programs(self) -> None:
@@ -122,6 +123,7 @@ class Trainer:
                 metrics, weighted_metrics, output_names=names
             )
         self._loss_tracker = Mean(name="loss")
+        self._compiled_trainable = self._trainable_by_layer()
         self.compiled = True
         self.stop_training = False
         self.reset_programs()
@@ -129,6 +131,23 @@ class Trainer:
     def compile_arguments(self) -> dict[str, Any] | None:
         """The arguments that `compile` was called with, or None."""
         return self._compile_config
+
+    def _trainable_by_layer(self) -> dict[Any, bool]:
+        layers = self._flatten_layers()  # type: ignore[attr-defined]
+        return {layer: layer.trainable for layer in layers}
+
+    def _warn_if_trainable_changed(self) -> None:
+        """Says that layers were frozen or thawed since `compile`, once."""
+        compiled, now = self._compiled_trainable, self._trainable_by_layer()
+        changed = [x.name for x, on in now.items() if compiled.get(x, on) is not on]
+        if changed:
+            warnings.warn(
+                "`trainable` was changed after `compile`, which training does not see"
+                " before the model is compiled again: call model.compile(...)."
+                f" Changed layers: {changed}",
+                stacklevel=3,
+            )
+            self._compiled_trainable = now
 
     def _require_compiled(self, what: str) -> None:
         if not self.compiled:
@@ -208,9 +227,11 @@ class Trainer:
                 "No loss to compute. Provide a `loss` argument in `compile()`, or call"
                 " `self.add_loss(...)` in a layer."
             )
-        total = losses[0]
-        for loss in losses[1:]:
-            total = total + loss
+        total: Any = None
+        for loss in losses:
+            loss = ops.cast(loss, floatx()) if not is_float(loss.dtype) else loss
+            loss = ops.sum(loss) if loss.shape else loss
+            total = loss if total is None else total + loss
         return total
 
     def compute_metrics(
@@ -226,12 +247,14 @@ class Trainer:
         results: dict[str, Any] = {}
         for metric in self.metrics:
             found = metric.result()
-            results.update(found if isinstance(found, Mapping) else {metric.name: found})
+            results.update(
+                found if isinstance(found, Mapping) else {metric.name: found}
+            )
         return results
 
     def _track_loss(self, loss: Any, x: Any) -> None:
         if self._loss_tracker is not None:
-            first = optree.tree_leaves(x)[0]
+            first = trees.leaves(x)[0]
             self._loss_tracker.update_state(loss, sample_weight=first.shape[0])
 
     @property
@@ -254,6 +277,14 @@ class Trainer:
     def metrics_names(self) -> list[str]:
         """The names of the metrics."""
         return [metric.name for metric in self.metrics]
+
+    def log_names(self) -> list[str]:
+        """The names of logs, in the order in which lists of results have them."""
+        names: list[str] = []
+        for metric in self.metrics:
+            parts = metric.metrics if isinstance(metric, CompileMetrics) else [metric]
+            names.extend(part.name for part in parts)
+        return names
 
     def reset_metrics(self) -> None:
         """Starts all metrics afresh."""
@@ -341,9 +372,15 @@ class Trainer:
             ValueError: For data that do not fit each other or the model.
         """
         self._require_compiled("fit")
+        self._warn_if_trainable_changed()
         batches = Batches(
-            x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch,
-            shuffle=shuffle, class_weight=class_weight,
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
             validation_split=validation_split,
         )
         validation: Any = None
@@ -355,8 +392,13 @@ class Trainer:
             validation = batches.validation(validation_batch_size, validation_steps)
         bar = _verbosity(verbose)
         listed = CallbackList(
-            callbacks, add_history=True, add_progbar=bar != 0, verbose=bar,
-            epochs=epochs, steps=batches.num_batches, model=self,
+            callbacks,
+            add_history=True,
+            add_progbar=bar != 0,
+            verbose=bar,
+            epochs=epochs,
+            steps=batches.num_batches,
+            model=self,
         )
         step = self._steps["train_step"]
         step.status = listed.status
@@ -389,7 +431,9 @@ class Trainer:
         logs: Any = {}
         seen = False
         with deferred_interrupts() as interrupted:
-            for index, group in _grouped(batches.epoch(epoch), self._block(listed, "train")):
+            for index, group in _grouped(
+                batches.epoch(epoch), self._block(listed, "train")
+            ):
                 seen = True
                 listed.on_train_batch_begin(index)
                 for batch in group:
@@ -433,6 +477,7 @@ class Trainer:
             steps: Steps to run.
             callbacks: `Callback`s.
             return_dict: Whether to return a dict instead of a list.
+            **keywords: None are known; given ones are refused by name.
 
         Returns:
             The loss, or a list of the loss and the metrics, or a dict by name.
@@ -444,11 +489,16 @@ class Trainer:
         )
         bar = _verbosity(verbose)
         listed = CallbackList(
-            callbacks, add_history=False, add_progbar=bar != 0, verbose=bar,
-            epochs=1, steps=batches.num_batches, model=self,
+            callbacks,
+            add_history=False,
+            add_progbar=bar != 0,
+            verbose=bar,
+            epochs=1,
+            steps=batches.num_batches,
+            model=self,
         )
         logs = self._evaluate(batches, listed)
-        return _returned(logs, return_dict)
+        return self._steps["eval_step"].report(logs, return_dict)
 
     def _evaluate(self, batches: Any, listed: CallbackList) -> dict[str, float]:
         step = self._steps["eval_step"]
@@ -497,8 +547,13 @@ class Trainer:
         batches = Batches(x, batch_size=batch_size, steps=steps, shuffle=False)
         bar = _verbosity(verbose)
         listed = CallbackList(
-            callbacks, add_history=False, add_progbar=bar != 0, verbose=bar,
-            epochs=1, steps=batches.num_batches, model=self,
+            callbacks,
+            add_history=False,
+            add_progbar=bar != 0,
+            verbose=bar,
+            epochs=1,
+            steps=batches.num_batches,
+            model=self,
         )
         step = self._steps["predict"]
         step.status = listed.status
@@ -517,7 +572,7 @@ class Trainer:
         listed.on_predict_end()
         if not parts:
             raise ValueError("The data is empty. Expected at least one batch.")
-        return optree.tree_map(_joined, *parts)
+        return trees.map_leaves(_joined, *parts)
 
     # -- single batches --------------------------------------------------------------------
 
@@ -529,33 +584,47 @@ class Trainer:
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Trains on one batch and returns the loss and the metrics so far."""
+        """Trains on one batch and returns the loss and the metrics for it.
+
+        Args:
+            x: Inputs: an array, or a list or dict of arrays.
+            y: Targets.
+            sample_weight: A weight for each sample.
+            class_weight: A weight for each class.
+            return_dict: Whether to return a dict instead of a list.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, or a dict by name.
+
+        Raises:
+            ValueError: If the model is not compiled or the data do not fit it.
+        """
         self._require_compiled("train_on_batch")
         batch = convert_batch(x, y, sample_weight, class_weight)
-        return _returned(self._steps["train_step"](batch), return_dict)
+        step = self._steps["train_step"]
+        step.reset_metrics()
+        return step.report(to_floats(step(batch)), return_dict)
 
     def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
     ) -> Any:
-        """Evaluates one batch and returns the loss and the metrics so far."""
+        """The loss and the metrics for one batch, as `train_on_batch` returns them."""
         self._require_compiled("test_on_batch")
         batch = convert_batch(x, y, sample_weight)
-        return _returned(self._steps["eval_step"](batch), return_dict)
+        step = self._steps["eval_step"]
+        step.reset_metrics()
+        return step.report(to_floats(step(batch)), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         outputs = self._steps["predict"](convert_batch(x))
         if not isinstance(outputs, (tuple, list, dict)):
             return np.asarray(outputs)
-        return optree.tree_map(np.asarray, outputs)
-
-
-def _returned(logs: Any, return_dict: bool) -> Any:
-    found = to_floats(logs)
-    if return_dict:
-        return found
-    values = list(found.values())
-    return values[0] if len(values) == 1 else values
+        return trees.map_leaves(np.asarray, outputs)
 
 
 def _joined(*parts: Any) -> np.ndarray[Any, Any]:
@@ -604,5 +673,3 @@ def _refuse_unknown(method: str, keywords: dict[str, Any]) -> None:
         raise ValueError(
             f"Arguments not recognized by `{method}()`. Received: {keywords}"
         )
-
-

@@ -218,7 +218,8 @@ def test_multi_head_attention(
     ours = layers.MultiHeadAttention(**arguments)
     theirs = keras.layers.MultiHeadAttention(**arguments)
     options: dict[str, Any] = {
-        "use_causal_mask": causal, "return_attention_scores": scores,
+        "use_causal_mask": causal,
+        "return_attention_scores": scores,
     }
     if masked:
         mask = rng.integers(0, 2, (2, 5, 5)).astype(bool)

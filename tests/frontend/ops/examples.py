@@ -605,3 +605,9 @@ add(
 )
 add("dot_product_attention", _q, _k[:, :, :2], _v[:, :, :2])
 add("dot_product_attention", _q, _k[:, :, :2], _v[:, :, :2], bias=floats(4, 4, 5, 6))
+
+# -- added later: new arrays go to the end, so that those above stay as they are -------
+
+batched("isin", COUNTS, np.int32([[1, 2], [3, 99]]))
+add("isin", X, N)
+add("isin", N, 3, invert=True)

@@ -17,6 +17,7 @@ import optree
 import pytest
 
 from graphc.frontend import ops
+from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.program import Slot, trace_program
 from graphc.frontend.tensor import Array
 from graphc.ir import TensorType, dtype, evaluate
@@ -138,6 +139,27 @@ def test_traces_with_a_symbolic_batch(example: Example) -> None:
     eager = leaves(function(*example.arguments, **example.keywords))
     for ours, theirs in zip(results, eager, strict=True):
         np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.batched], ids=key)
+def test_symbolic_inputs_of_the_functional_api(example: Example) -> None:
+    function = getattr(ops, example.name)
+
+    def symbolic(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and leaf.shape[:1] == (BATCH,):
+            return KerasTensor((None, *leaf.shape[1:]), leaf.dtype.name)
+        return leaf
+
+    arguments, keywords = optree.tree_map(
+        symbolic, (example.arguments, example.keywords)
+    )
+    results = leaves(function(*arguments, **keywords))
+    eager = leaves(function(*example.arguments, **example.keywords))
+    for ours, theirs in zip(results, eager, strict=True):
+        assert ours.dtype == theirs.dtype
+        if isinstance(ours, KerasTensor):
+            known = zip(ours.shape, theirs.shape, strict=True)
+            assert all(size in (None, actual) for size, actual in known)
 
 
 FIRST = list({e.name: e for e in reversed(EXAMPLES) if e.batched}.values())

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.training.data.arrays import to_array, to_model_array
 from graphc.frontend.training.data.weights import (
     class_weights_to_sample_weights,
@@ -78,7 +78,7 @@ def flatten(nest: Any) -> tuple[list[Any], Any]:
 
     A list of numbers is an array, not a nest; None is an empty nest.
     """
-    leaves, structure = optree.tree_flatten(nest, is_leaf=_is_list_of_numbers)
+    leaves, structure = trees.flatten(nest, is_leaf=_is_list_of_numbers)
     return leaves, structure
 
 
@@ -86,7 +86,7 @@ def map_arrays(function: Any, nest: Any) -> Any:
     """`nest` with `function` applied to each of its arrays."""
     if nest is None or isinstance(nest, np.ndarray):  # the usual cases, cheaply
         return None if nest is None else function(nest)
-    return optree.tree_map(function, nest, is_leaf=_is_list_of_numbers)
+    return trees.map_leaves(function, nest, is_leaf=_is_list_of_numbers)
 
 
 def _is_list_of_numbers(x: Any) -> bool:

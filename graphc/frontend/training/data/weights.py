@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import optree
 
+from graphc.frontend import trees
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.training.data.arrays import Array
 from graphc.ir.types import dtype
@@ -74,7 +74,7 @@ def match_sample_weights(sample_weight: Any, y: Any) -> Any:
                 "Expected `sample_weight` to be one array, as `y` is. "
                 f"Received: sample_weight of type {type(sample_weight).__name__}"
             )
-        return optree.tree_map(lambda w: np.asarray(w, dtype_), sample_weight)
+        return trees.map_leaves(lambda w: np.asarray(w, dtype_), sample_weight)
     weights = np.asarray(sample_weight, dtype_)
     if y is None or isinstance(y, np.ndarray):
         return weights
@@ -84,7 +84,7 @@ def match_sample_weights(sample_weight: Any, y: Any) -> Any:
             "one weight for each sample. Expected shape (num_samples,), or arrays "
             f"nested as `y`. Received: sample_weight.shape={weights.shape}"
         )
-    return optree.tree_map(lambda _: weights, y)
+    return trees.map_leaves(lambda _: weights, y)
 
 
 def _read_class_weight(class_weight: Mapping[int, float]) -> tuple[Array, Array]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-import optree
-
-from graphc.frontend import dtype_policies, ops
+from graphc.frontend import dtype_policies, ops, trees
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.naming import auto_name, snake_case
 from graphc.frontend.registry import Registry
@@ -163,10 +161,10 @@ class LossFunctionWrapper(Loss):
 
 def _converted(tree: Any, dtype: str | None) -> Any:
     """`tree` with tensors of `dtype` as leaves; lists of numbers are tensors."""
-    leaves = optree.tree_leaves(tree)
+    leaves = trees.leaves(tree)
     if not any(hasattr(leaf, "shape") for leaf in leaves):
         return ops.convert_to_tensor(tree, dtype=dtype)
-    return optree.tree_map(lambda x: ops.convert_to_tensor(x, dtype=dtype), tree)
+    return trees.map_leaves(lambda x: ops.convert_to_tensor(x, dtype=dtype), tree)
 
 
 REGISTRY = Registry("loss", "keras.losses")
