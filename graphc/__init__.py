@@ -3,6 +3,7 @@
 ``import graphc`` is light: what a name needs is imported when the name is first used.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -65,6 +66,14 @@ _NAMES = {
     "value_and_grad": "graphc.frontend.transforms",
 }
 
+_REWRITES = {
+    "GradientTape": "put what the tape records in a function and differentiate that:"
+    " loss, gradients = graphc.value_and_grad(function, variables=[...])()",
+    "no_grad": "nothing is recorded outside of graphc.grad and graphc.value_and_grad",
+    "function": "graphc.jit compiles a function of tensors",
+}
+"""What to write instead of names of other frameworks."""
+
 __all__ = ["__version__", *sorted(_SUBPACKAGES), *sorted(_NAMES)]
 
 
@@ -75,7 +84,10 @@ def __getattr__(name: str) -> Any:
     elif name in _NAMES:
         found = getattr(import_module(_NAMES[name]), name)
     else:
-        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+        near = get_close_matches(name, __all__, 1)
+        hint = _REWRITES.get(name) or (f"did you mean {near[0]!r}?" if near else "")
+        message = f"module 'graphc' has no attribute {name!r}"
+        raise AttributeError(f"{message}: {hint}" if hint else message)
     globals()[name] = found
     return found
 

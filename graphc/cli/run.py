@@ -9,9 +9,8 @@ from typing import Any
 import click
 import numpy as np
 
-from graphc.frontend import trees
-
 from graphc.cli.text import printable, read_graph, write_whole
+from graphc.frontend import trees
 from graphc.frontend.compilation import compile
 from graphc.frontend.saving import load_model
 from graphc.ir import Graph

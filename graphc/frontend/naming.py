@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from graphc.frontend.seeds import reset_draws
+from graphc.frontend.seeds import note_name, reset_draws, times_seeded
 
-_COUNTS: Counter[str] = Counter()
+
+class _Names:
+    """How many names were made up by prefix: in all, and before the seed was set."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.before: Counter[str] = Counter()
+        self.times_seeded = 0
+
+
+_NAMES = _Names()
 
 
 def snake_case(name: str) -> str:
@@ -19,12 +29,22 @@ def snake_case(name: str) -> str:
 
 def auto_name(prefix: str) -> str:
     """`prefix`, with a number behind it from the second time on."""
-    _COUNTS[prefix] += 1
-    count = _COUNTS[prefix]
-    return prefix if count == 1 else f"{prefix}_{count - 1}"
+    if times_seeded() != _NAMES.times_seeded:
+        _NAMES.times_seeded = times_seeded()
+        _NAMES.before = Counter(_NAMES.counts)
+    count = _NAMES.counts[prefix]
+    _NAMES.counts[prefix] += 1
+    name = _numbered(prefix, count)
+    note_name(name, _numbered(prefix, count - _NAMES.before[prefix]))
+    return name
+
+
+def _numbered(prefix: str, number: int) -> str:
+    return f"{prefix}_{number}" if number else prefix
 
 
 def clear_session() -> None:
     """Starts automatic names and random draws afresh, as in a new process."""
-    _COUNTS.clear()
+    _NAMES.counts.clear()
+    _NAMES.before.clear()
     reset_draws()

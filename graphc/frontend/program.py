@@ -13,6 +13,7 @@ import numpy as np
 
 from graphc.frontend import trees
 from graphc.frontend.execution import compile_step, evaluate_if_small, find_target
+from graphc.frontend.interrupts import DeferredInterrupts
 from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import Trace, value
 from graphc.frontend.variables import State, Variable
@@ -71,6 +72,8 @@ class Program:
 
     def run(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Runs the function once and returns the flat outputs."""
+        if not self.graph.results:  # it neither returns nor assigns anything
+            return []
         key = [a.shape for a in inputs]
         known, executable = self._last
         if known != key:
@@ -79,16 +82,17 @@ class Program:
         state = self._joined
         if state is None or state.joined:
             state = self._join()
-        arrays = state.arrays
-        results = executable(*inputs, *self._take(arrays))
-        if self._put:
+        if not self._put:
+            return executable(*inputs, *self._take(state.arrays))
+        with DeferredInterrupts():
+            arrays = state.arrays
+            results = executable(*inputs, *self._take(arrays))
             count = len(results) - len(self._put)
             updated = arrays.copy()
             for index, array in zip(self._put, results[count:], strict=True):
                 updated[index] = array
             state.arrays = updated
-            return results[:count]
-        return results
+        return results[:count]
 
     def _join(self) -> State:
         """Brings the variables into one state and notes where each one stands."""

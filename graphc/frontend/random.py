@@ -15,7 +15,13 @@ import numpy as np
 from graphc.frontend import ops
 from graphc.frontend.dispatch import op
 from graphc.frontend.dtypes import floatx, is_float, standardize_dtype
-from graphc.frontend.seeds import global_seed, next_draw, path_hash, random_key
+from graphc.frontend.seeds import (
+    drawing_path,
+    global_seed,
+    next_draw,
+    path_hash,
+    random_key,
+)
 from graphc.frontend.tracing import current_path, current_trace, tensor, value
 from graphc.frontend.variables import Variable
 from graphc.ir import Location
@@ -110,7 +116,7 @@ def _source(seed: Any) -> Any:
 def _key(source: Any) -> Any:
     """The random key u32[4] of a draw."""
     if isinstance(source, SeedGenerator):
-        here = np.array(path_hash(current_path()), np.uint32)
+        here = np.array(path_hash(drawing_path(current_path())), np.uint32)
         return ir_ops.concatenate(value(source.next()), value(here), axis=0)
     words = value(source, "uint32")
     if words.type.shape == (4,):

@@ -12,11 +12,21 @@ import numpy as np
 
 
 class _Seeds:
-    """The global seed and how often each path has drawn since it was set."""
+    """The global seed and how often each path has drawn since it was set.
+
+    Attributes:
+        seed: The seed.
+        times: How often it was set.
+        draws: The number of draws by path.
+        names: For names that were made up, the name that counts from the time the seed
+            was set, so that a model gets the same numbers when it is made again.
+    """
 
     def __init__(self) -> None:
         self.seed = int.from_bytes(os.urandom(4), "little")
+        self.times = 0
         self.draws: Counter[str] = Counter()
+        self.names: dict[str, str] = {}
 
 
 _SEEDS = _Seeds()
@@ -40,6 +50,7 @@ def set_random_seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     _SEEDS.seed = seed
+    _SEEDS.times += 1
     _SEEDS.draws.clear()
 
 
@@ -53,8 +64,24 @@ def global_seed() -> int:
     return _SEEDS.seed
 
 
+def times_seeded() -> int:
+    """How often the global seed was set."""
+    return _SEEDS.times
+
+
+def note_name(name: str, since_seeded: str) -> None:
+    """Makes draws below the made-up `name` use what it would be in a new process."""
+    _SEEDS.names[name] = since_seeded
+
+
+def drawing_path(path: str) -> str:
+    """`path` with made-up names counted from when the seed was set."""
+    return "/".join(_SEEDS.names.get(name, name) for name in path.split("/"))
+
+
 def next_draw(path: str) -> str:
     """`path`, told apart from earlier draws at the same path since the seed was set."""
+    path = drawing_path(path)
     _SEEDS.draws[path] += 1
     return f"{path}#{_SEEDS.draws[path]}"
 

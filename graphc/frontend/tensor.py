@@ -10,6 +10,7 @@ import numpy as np
 from graphc.ir import Literal, Location, Value, dtype
 from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
+from graphc.ir.opdef import CURRENT
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
 """What Python's operators do, by the name of the op; `graphc.frontend.ops` fills it."""
@@ -58,6 +59,27 @@ class Tensor:
     def astype(self, dtype: Any) -> Any:
         """The tensor in another dtype."""
         return OPERATORS["cast"](self, dtype)
+
+    @property
+    def backward(self) -> NoReturn:
+        """Always fails: gradients are those of functions.
+
+        Raises:
+            AttributeError: Showing how to write it.
+        """
+        raise AttributeError(
+            "A tensor does not know how it was computed, so it has no `backward`."
+            " Put the computation in a function and differentiate that:"
+            " loss, gradients = graphc.value_and_grad(function, variables=[...])()"
+        )
+
+    @property
+    def grad(self) -> NoReturn:
+        """Always fails; see `backward`."""
+        raise AttributeError(
+            "A tensor has no `grad`: gradients are returned."
+            " Write gradients = graphc.grad(function)(x)"
+        )
 
     def __getitem__(self, key: Any) -> Any:
         return OPERATORS["get_item"](self, key)
@@ -153,6 +175,13 @@ class Tensor:
     __array_priority__ = 1000  # numpy_array * tensor asks the tensor
 
 
+KEEP = (
+    "return tensors from the traced function, or keep them in a Variable, instead of"
+    " storing them on an object or in a global"
+)
+"""What to do with a tensor that is needed after its trace."""
+
+
 class TracedTensor(Tensor):
     """A tensor of a graph being traced: it has a type, but no value yet.
 
@@ -186,6 +215,13 @@ class TracedTensor(Tensor):
         return iter([self[i] for i in range(int(self.shape[0]))])
 
     def _no_value(self, what: str, hint: str) -> NoReturn:
+        if not CURRENT.builders:
+            raise GraphError(
+                f"{what} needs the value of a tensor of a trace that has ended",
+                received=f"a traced tensor of type {self.value.type}",
+                location=Location.capture(),
+                hint=KEEP,
+            )
         raise GraphError(
             f"{what} needs the value of a tensor, which is not known while tracing",
             received=f"a traced tensor of type {self.value.type}",

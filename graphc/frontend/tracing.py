@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphc.frontend.dtypes import result_type
-from graphc.frontend.tensor import Array, Tensor, TracedTensor
+from graphc.frontend.tensor import KEEP, Array, Tensor, TracedTensor
 from graphc.ir import Graph, Literal, Operand, TensorType, Value, dtype
 from graphc.ir import ops as ir_ops
 from graphc.ir.build import GraphBuilder, entered
@@ -88,8 +88,7 @@ class Trace:
                 "a tensor of one trace is used in another",
                 received=f"a tensor of type {operand.type}",
                 location=Location.capture(self.builder.path),
-                hint="return tensors from the traced function, or keep them in a"
-                " Variable, instead of storing them on an object or in a global",
+                hint=KEEP,
             )
         parameter = self.parameter(operand.type, operand.name).value
         assert isinstance(parameter, Value)
@@ -203,6 +202,28 @@ def replay(
         return function(*a, **k)
     finally:
         trace.builder.fallback = previous
+
+
+def here() -> Location | None:
+    """The user's line that is running, or that made what is replayed, with its path."""
+    trace = current_trace()
+    if trace is None:
+        return Location.capture(current_path() or None)
+    found = trace.builder.here()
+    return found if found is not None else Location.capture(trace.builder.path)
+
+
+@contextmanager
+def located_errors() -> Iterator[None]:
+    """While open, errors about graphs get the layer path unless they have one."""
+    try:
+        yield
+    except GraphError as error:
+        location = error.location or here()
+        if location is not None and location.path is None:
+            location = location.with_path(current_path() or None)
+        error.location = location
+        raise
 
 
 class _Path(threading.local):

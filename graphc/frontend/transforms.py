@@ -291,6 +291,11 @@ def value_and_grad(
             return _differentiate(function, arguments, (), has_aux, variables)
         single = isinstance(argnums, int)
         chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums or ())
+        if not all(-len(arguments) <= i < len(arguments) for i in chosen):
+            raise ValueError(
+                "Expected `argnums` to number arguments of the call."
+                f" Received: argnums={argnums} for {len(arguments)} arguments"
+            )
         chosen = tuple(i + len(arguments) if i < 0 else i for i in chosen)
         result, gradients = _differentiate(function, arguments, chosen, has_aux, ())
         return result, gradients[0] if single else tuple(gradients)

@@ -44,3 +44,15 @@ def map_leaves(
 ) -> Any:
     """The structure of what `function` returns for each leaf."""
     return optree.tree_map(function, tree, *more, **options)
+
+
+def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:
+    """Adds the instances of `wanted` in an attribute, in lists and dicts too."""
+    if isinstance(attribute, wanted):
+        found[id(attribute)] = attribute
+    elif isinstance(attribute, (list, tuple, set)):
+        for item in attribute:
+            collect(item, wanted, found)
+    elif isinstance(attribute, dict):
+        for item in attribute.values():
+            collect(item, wanted, found)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from graphc.ir.errors import GraphError, UnknownDimError
+from graphc.ir.location import Location
 
 Dim: TypeAlias = "int | SymbolicDim"
 Atom: TypeAlias = "str | FloorDiv"
@@ -129,6 +130,7 @@ class SymbolicDim:
     def _unknown(self, *_: object) -> bool:
         raise UnknownDimError(
             f"the value of dimension {self} is not known while tracing",
+            location=Location.capture(),
             hint="use it in shapes or through ops.shape, or give a fixed size"
             " (for example batch_size=...) so that the dimension is an integer",
         )

@@ -45,10 +45,16 @@ class Twins:
 
     def check_weights(self) -> None:
         """Fails unless the weights are the same, in order, name, shape and value."""
-        assert [w.path for w in self.ours.weights] == [w.path for w in self.theirs.weights]
+        assert [w.path for w in self.ours.weights] == [
+            w.path for w in self.theirs.weights
+        ]
         for w, theirs in zip(self.ours.weights, self.theirs.weights, strict=True):
             np.testing.assert_allclose(
-                w.numpy(), np.asarray(theirs.value), rtol=1e-3, atol=2e-5, err_msg=w.path
+                w.numpy(),
+                np.asarray(theirs.value),
+                rtol=1e-3,
+                atol=2e-5,
+                err_msg=w.path,
             )
 
 

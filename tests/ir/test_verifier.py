@@ -494,7 +494,7 @@ def test_json(value: object):
         *(2**64, float("nan"), np.float32(1), np.int32(1), np.bool_(True)),
         *((1,), {1}, b"x", {1: 2}, {"a": [object()]}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_json(value: object):
     assert json_problem(value)

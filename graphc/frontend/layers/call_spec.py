@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, known_shape
-from graphc.frontend.program import is_array
+from graphc.frontend.program import array_type, is_array
 from graphc.frontend.tensor import Tensor
 
 
@@ -67,8 +69,11 @@ def bind(
     try:
         return dict(signature.bind(*arguments, **keywords).arguments)
     except TypeError as error:
+        taken = ", ".join(
+            str(p.replace(annotation=p.empty)) for p in signature.parameters.values()
+        )
         raise TypeError(
-            f"{type(layer).__name__}.call(): {error}. Expected: call{signature}."
+            f"{type(layer).__name__}.call(): {error}. Expected: call({taken})."
             f" Layer: '{layer.name}'"
         ) from None
 
@@ -84,6 +89,14 @@ def take_training(layer: Any, keywords: dict[str, Any]) -> tuple[dict[str, Any],
         return keywords, None
     rest = dict(keywords)
     return rest, rest.pop("training")
+
+
+def shown_arguments(bound: dict[str, Any]) -> str:
+    """The arguments of a call in a message."""
+    shown = [
+        f"{name}={str(x)[:40]!r} ({type(x).__name__})" for name, x in bound.items()
+    ]
+    return ", ".join(shown) or "no arguments"
 
 
 def is_tensor_like(x: Any) -> bool:
@@ -119,3 +132,36 @@ def build_arguments(layer: Any, bound: dict[str, Any]) -> dict[str, Any]:
     if len(parameters) == 1 and parameters[0] not in shapes:
         return {parameters[0]: next(iter(shapes.values()))}
     return {name: shape for name, shape in shapes.items() if name in parameters}
+
+
+def apply(call: Callable[..., Any], layer: Any, bound: dict[str, Any]) -> Any:
+    """Calls with arguments by name, those of ``*args`` and ``**kwargs`` spread."""
+    signature = signature_of(call)
+    arguments = inspect.BoundArguments(signature, dict(bound))  # type: ignore[arg-type]
+    return call(layer, *arguments.args, **arguments.kwargs)
+
+
+def as_arrays(x: Any) -> Any:
+    """Nested lists of numbers as an array; structures of tensors as they are."""
+    if isinstance(x, (list, tuple)):
+        leaves = trees.leaves(x)
+        if leaves and all(isinstance(v, (bool, int, float)) for v in leaves):
+            made = np.asarray(x)
+            return made.astype(np.float32) if made.dtype == np.float64 else made
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        return x.astype(np.float32)
+    return x
+
+
+def dtype_of(x: Any) -> str:
+    """The dtype of a tensor or an array by its long name."""
+    return x.dtype if isinstance(x, Tensor) else array_type(x).dtype.long_name
+
+
+def placeholder(shape: Any, dtype: str) -> Any:
+    """Symbolic tensors for a shape or a structure of shapes."""
+    if isinstance(shape, dict):
+        return {k: placeholder(v, dtype) for k, v in shape.items()}
+    if shape and isinstance(shape[0], (list, tuple)):
+        return [placeholder(s, dtype) for s in shape]
+    return KerasTensor(shape, dtype)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.tracing import here
+from graphc.ir.errors import GraphError
 
 
 class InputSpec:
@@ -82,22 +84,24 @@ class InputSpec:
 
 
 def check_inputs(specs: Any, inputs: Sequence[Any], layer_name: str) -> None:
-    """Raises a ValueError unless `inputs` meet `specs`."""
+    """Raises a GraphError, which is a ValueError, unless `inputs` meet `specs`."""
     if specs is None:
         return
     listed = list(specs) if isinstance(specs, (list, tuple)) else [specs]
-    if isinstance(specs, (list, tuple)) and len(listed) != len(inputs):
-        raise ValueError(
+    if len(listed) != len(inputs):
+        raise GraphError(
             f"Layer '{layer_name}' expected {len(listed)} input(s)."
-            f" Received {len(inputs)} instead."
+            f" Received {len(inputs)} instead.",
+            location=here(),
         )
     for position, (spec, given) in enumerate(zip(listed, inputs, strict=False)):
         if spec is None:
             continue
         shape = given.type.shape if isinstance(given, KerasTensor) else given.shape
-        problem = spec.problem(shape, given.dtype)
+        problem = spec.problem(shape, str(given.dtype))
         if problem:
-            raise ValueError(
+            raise GraphError(
                 f"Input {position} of layer '{layer_name}' is incompatible with the"
-                f" layer: {problem}"
+                f" layer: {problem}",
+                location=here(),
             )

@@ -26,25 +26,36 @@ from graphc.frontend import (
     trees,
 )
 from graphc.frontend.dtypes import is_float
-from graphc.frontend.keras_tensor import KerasTensor, Operation, record, symbolic_leaves
+from graphc.frontend.keras_tensor import Operation, record, symbolic_leaves
 from graphc.frontend.layers.call_spec import (
     CALL_CONTEXT,
     accepts,
+    apply,
+    as_arrays,
     bind,
     build_arguments,
+    dtype_of,
     is_tensor_like,
+    placeholder,
     shape_of,
+    shown_arguments,
     signature_of,
     take_training,
 )
+from graphc.frontend.layers.constructor import constructor_config
 from graphc.frontend.layers.eager import call_eagerly
 from graphc.frontend.layers.input_spec import check_inputs
 from graphc.frontend.naming import auto_name, snake_case
-from graphc.frontend.program import array_type
 from graphc.frontend.random import SeedGenerator
 from graphc.frontend.stateless import call_stateless
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.tracing import current_trace, name_scope, tensor, value
+from graphc.frontend.tracing import (
+    current_trace,
+    located_errors,
+    name_scope,
+    tensor,
+    value,
+)
 from graphc.frontend.variables import Variable, autocast
 from graphc.ir import Location
 
@@ -107,11 +118,12 @@ class Layer:
         shape = keywords.pop("input_shape", None)
         dim = keywords.pop("input_dim", None)
         if keywords:
-            known = list(inspect.signature(type(self).__init__).parameters)[1:]
+            parameters = signature_of(type(self).__init__).parameters.values()
+            known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
             raise ValueError(
                 f"Unrecognized keyword arguments passed to {type(self).__name__}:"
-                f" {keywords}. Expected some of: {', '.join(known)}, name, dtype,"
-                " trainable"
+                f" {keywords}. Expected some of:"
+                f" {', '.join(dict.fromkeys([*known, 'name', 'dtype', 'trainable']))}"
             )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
@@ -216,12 +228,9 @@ class Layer:
             kept.append(variable)
 
     def __setattr__(self, name: str, given: Any) -> None:
+        if isinstance(given, (Variable, Layer)):
+            self.check_initialized()
         if isinstance(given, Variable):
-            if "_own_trainable" not in self.__dict__:
-                raise RuntimeError(
-                    f"In layer {type(self).__name__}, call super().__init__() before"
-                    f" setting attributes. Received: {name}"
-                )
             self._own(given)
         object.__setattr__(self, name, given)
         if (
@@ -231,12 +240,20 @@ class Layer:
         ):
             _REVISION.number += 1
 
+    def check_initialized(self) -> None:
+        """Raises a RuntimeError if a subclass did not call the base's ``__init__``."""
+        if "_own_trainable" not in self.__dict__:
+            raise RuntimeError(
+                f"In layer {type(self).__name__}, you forgot to call"
+                " `super().__init__()` as the first statement of `__init__()`."
+            )
+
     def sublayers(self) -> list[Layer]:
         """The layers that are attributes of this one, in the order they were set."""
         found: dict[int, Layer] = {}
         for name, attribute in self.__dict__.items():
             if name not in _NOT_LAYERS:
-                collect(attribute, Layer, found)
+                trees.collect(attribute, Layer, found)
         return [layer for layer in found.values() if layer is not self]
 
     def _flatten_layers(self) -> Iterator[Layer]:
@@ -259,7 +276,7 @@ class Layer:
         found: dict[int, Any] = {}
         for name, attribute in self.__dict__.items():
             if name not in _NOT_LAYERS:
-                collect(attribute, SeedGenerator, found)
+                trees.collect(attribute, SeedGenerator, found)
         return [generator.state for generator in found.values()]
 
     @property
@@ -409,12 +426,8 @@ class Layer:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Builds the layer if needed and computes its outputs."""
-        if "_own_trainable" not in self.__dict__:
-            raise RuntimeError(
-                f"In layer {type(self).__name__}, you forgot to call"
-                " `super().__init__()` as the first statement of `__init__()`."
-            )
-        arguments = tuple(_as_arrays(x) for x in arguments)
+        self.check_initialized()
+        arguments = tuple(as_arrays(x) for x in arguments)
         if symbolic_leaves((arguments, keywords)):
             return self._call_symbolically(arguments, keywords)
         if current_trace() is not None:
@@ -433,7 +446,9 @@ class Layer:
     def _call_traced(self, arguments: Any, keywords: Any) -> Any:
         keywords, training = take_training(self, keywords)
         bound = bind(self, arguments, keywords)
-        self.ensure_built(bound)
+        if not self.built:
+            self._check_inputs(bound)
+            self.ensure_built(bound)
         if CALL_CONTEXT.depth == 0:
             self.clear_losses()
         if accepts(type(self).call, "training"):
@@ -442,10 +457,10 @@ class Layer:
             training = CALL_CONTEXT.training
         masks = self._fill_masks(bound)
         self._check_inputs(bound)
-        with name_scope(self.name), CALL_CONTEXT.entered(training):
+        with name_scope(self.name), CALL_CONTEXT.entered(training), located_errors():
             cast = self._autocast(bound)
             with autocast(self._autocast_dtype()):
-                outputs = _apply(type(self).call, self, cast)
+                outputs = apply(type(self).call, self, cast)
                 outputs = self._with_masks(bound, outputs, masks)
                 self._regularize(outputs)
         return outputs
@@ -467,9 +482,17 @@ class Layer:
         """Calls `build` with the shapes of the bound arguments, unless that was done."""
         if self.built:
             return
-        arguments = build_arguments(self, bound)
-        if arguments or not signature_of(type(self).build).parameters:
-            self.build(**arguments)
+        parameters = signature_of(type(self).build).parameters.values()
+        shapes = build_arguments(self, bound)
+        if not shapes and any(p.default is p.empty for p in parameters):
+            if type(self).build is not Layer.build:
+                raise ValueError(
+                    f"Layer '{self.name}' is built from the shapes of its inputs."
+                    " Expected a call with tensors."
+                    f" Received: {shown_arguments(bound)}"
+                )
+        else:
+            self.build(**shapes)
         self.built = True
 
     def ensure_built_for(self, input_shape: Any) -> None:
@@ -480,7 +503,9 @@ class Layer:
     def _check_inputs(self, bound: dict[str, Any]) -> None:
         if self.input_spec is not None and bound:
             first = trees.leaves(next(iter(bound.values())))
-            given = [x for x in first if isinstance(x, Tensor)]
+            given = [x for x in first if is_tensor_like(x)]
+            if not (self.built or given):
+                return  # `ensure_built` says so
             check_inputs(self.input_spec, given, self.name)
 
     def _autocast_dtype(self) -> str | None:
@@ -495,7 +520,7 @@ class Layer:
             if not is_tensor_like(leaf):
                 return leaf
             mask = getattr(leaf, "_keras_mask", None)
-            float_input = wanted is not None and is_float(_dtype_of(leaf))
+            float_input = wanted is not None and is_float(dtype_of(leaf))
             made = tensor(value(leaf, wanted if float_input else None))
             if mask is not None:
                 made._keras_mask = mask
@@ -623,7 +648,7 @@ class Layer:
     def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
         """The output shape for an input shape; None stands for an unknown size."""
         given = [*shapes, *named.values()]
-        inputs = [_placeholder(shape, self.compute_dtype) for shape in given]
+        inputs = [placeholder(shape, self.compute_dtype) for shape in given]
         outputs = self._call_symbolically(tuple(inputs), {})
         return trees.map_leaves(shape_of, outputs)
 
@@ -646,27 +671,8 @@ class Layer:
                 self.activity_regularizer
             )
         if type(self).get_config is Layer.get_config:
-            config |= self._constructor_config()
+            config |= constructor_config(self)
         return config
-
-    def _constructor_config(self) -> dict[str, Any]:
-        arguments, keywords = self._constructed_with
-        signature = signature_of(type(self).__init__)
-        bound = dict(signature.bind(*arguments, **keywords).arguments)
-        for name, parameter in signature.parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                bound.update(bound.pop(name, {}))
-        bound = {
-            k: v for k, v in bound.items() if k not in ("dtype", "name", "trainable")
-        }
-        for name, given in bound.items():
-            if not _is_json(given):
-                raise NotImplementedError(
-                    f"Layer {type(self).__name__} was created with an argument that is"
-                    " not plain data, so it must override `get_config()`."
-                    f" Received: {name}={given!r}"
-                )
-        return bound
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -716,54 +722,3 @@ def _training(layer: Layer, bound: dict[str, Any]) -> Any:
         return CALL_CONTEXT.training
     default = signature_of(type(layer).call).parameters["training"].default
     return None if default is inspect.Parameter.empty else default
-
-
-def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:
-    """Adds the instances of `wanted` in an attribute, in lists and dicts too."""
-    if isinstance(attribute, wanted):
-        found[id(attribute)] = attribute
-    elif isinstance(attribute, (list, tuple, set)):
-        for item in attribute:
-            collect(item, wanted, found)
-    elif isinstance(attribute, dict):
-        for item in attribute.values():
-            collect(item, wanted, found)
-
-
-def _apply(call: Callable[..., Any], layer: Layer, bound: dict[str, Any]) -> Any:
-    """Calls with arguments by name, those of ``*args`` and ``**kwargs`` spread."""
-    signature = signature_of(call)
-    arguments = inspect.BoundArguments(signature, dict(bound))  # type: ignore[arg-type]
-    return call(layer, *arguments.args, **arguments.kwargs)
-
-
-def _as_arrays(x: Any) -> Any:
-    """Nested lists of numbers as an array; structures of tensors as they are."""
-    if isinstance(x, (list, tuple)):
-        leaves = trees.leaves(x)
-        if leaves and all(isinstance(v, (bool, int, float)) for v in leaves):
-            made = np.asarray(x)
-            return made.astype(np.float32) if made.dtype == np.float64 else made
-    if isinstance(x, np.ndarray) and x.dtype == np.float64:
-        return x.astype(np.float32)
-    return x
-
-
-def _dtype_of(x: Any) -> str:
-    return x.dtype if isinstance(x, Tensor) else array_type(x).dtype.long_name
-
-
-def _placeholder(shape: Any, dtype: str) -> Any:
-    if isinstance(shape, dict):
-        return {k: _placeholder(v, dtype) for k, v in shape.items()}
-    if shape and isinstance(shape[0], (list, tuple)):
-        return [_placeholder(s, dtype) for s in shape]
-    return KerasTensor(shape, dtype)
-
-
-def _is_json(given: Any) -> bool:
-    if isinstance(given, (list, tuple)):
-        return all(_is_json(x) for x in given)
-    if isinstance(given, dict):
-        return all(isinstance(k, str) and _is_json(v) for k, v in given.items())
-    return given is None or isinstance(given, (bool, int, float, str))

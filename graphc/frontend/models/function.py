@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.frontend import trees
+from graphc.frontend import ops, trees
 from graphc.frontend.keras_tensor import KerasTensor, Operation
+from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.tracing import replay
+from graphc.frontend.tracing import (
+    current_path,
+    current_trace,
+    here,
+    replay,
+    tensor,
+    value,
+)
+from graphc.ir.errors import GraphError
 
 
 class Function:
@@ -96,7 +105,7 @@ class Function:
     def __call__(self, inputs: Any) -> Any:
         """Calls the operations on tensors in place of the symbolic inputs."""
         values: dict[tuple[int, int], Any] = {}
-        for symbolic, given in zip(self.inputs, self.flat_inputs(inputs), strict=True):
+        for symbolic, given in zip(self.inputs, self.conform(inputs), strict=True):
             values[_key(symbolic)] = given
         for operation in self.operations:
             outputs = replay(
@@ -112,6 +121,23 @@ class Function:
             lambda t: values[_key(t)] if isinstance(t, KerasTensor) else t,
             self.outputs_structure,
         )
+
+    def conform(self, inputs: Any) -> list[Any]:
+        """`inputs` in order and, while tracing, of the dtypes and ranks declared.
+
+        A last dimension of size 1 may be missing or be one too many.
+
+        Raises:
+            GraphError: If a shape does not fit.
+            ValueError: If the number or the names do not fit.
+        """
+        flat = self.flat_inputs(inputs)
+        if current_trace() is None:
+            return flat
+        pairs = zip(self.inputs, flat, strict=True)
+        return [
+            _conform(i, declared, given) for i, (declared, given) in enumerate(pairs)
+        ]
 
     def flat_inputs(self, inputs: Any) -> list[Any]:
         """`inputs` in the order of the symbolic inputs; dicts go by input name.
@@ -141,6 +167,28 @@ class Function:
                 f" Received: {len(flat)}"
             )
         return flat
+
+
+def _conform(position: int, declared: KerasTensor, given: Any) -> Any:
+    made = tensor(value(given, declared.dtype))
+    rank = len(declared.shape)
+    if len(made.shape) == rank - 1 and declared.shape[-1] == 1:
+        made = ops.expand_dims(made, -1)
+    elif len(made.shape) == rank + 1 and made.shape[-1] == 1:
+        made = ops.squeeze(made, -1)
+    # Of a batch of another size everything can be computed.
+    spec = InputSpec(shape=(None, *declared.shape[1:]) if rank else ())
+    problem = spec.problem(made.shape, made.dtype)
+    if problem:
+        path = current_path()
+        raise GraphError(
+            f"Input {position} of layer '{path.rpartition('/')[2] or declared.name}' is"
+            f" incompatible with the layer: {problem}",
+            location=here(),
+            hint=f"the input was declared as {declared!r}",
+        )
+    made._keras_mask = getattr(given, "_keras_mask", None)
+    return made
 
 
 def _key(tensor: KerasTensor) -> tuple[int, int]:

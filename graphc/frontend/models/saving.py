@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from graphc.frontend import trees
 from graphc.frontend.keras_tensor import KerasTensor, abstract_call
 from graphc.frontend.layers.call_spec import is_tensor_like, signature_of
+from graphc.frontend.layers.constructor import constructor_config
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.graphs import target_types
 from graphc.frontend.registry import custom_scope
@@ -100,19 +101,20 @@ class Saving:
             NotImplementedError: If the model is subclassed, and has constructor
                 arguments that are not JSON values and no `get_config` of its own.
         """
-        layer: Any = self
+        model: Any = self
         made_by_user = not type(self).__init__.__module__.startswith("graphc.")
         if made_by_user or not self.consists_of_layers():
-            config = Layer.get_config(layer)
+            config = Layer.get_config(model)
             inherited = type(self).get_config.__module__.startswith("graphc.")
-            return config | layer._constructor_config() if inherited else config
-        return self._base_config() | function_config(self.function, _describe)  # type: ignore[attr-defined]
+            return config | constructor_config(model) if inherited else config
+        return self._base_config() | function_config(model.function, _describe)
 
     def _base_config(self) -> dict[str, Any]:
+        model: Any = self
         return {
-            "name": self.name,  # type: ignore[attr-defined]
-            "trainable": self.trainable,  # type: ignore[attr-defined]
-            "dtype": encode_config(self.dtype_policy),  # type: ignore[attr-defined]
+            "name": model.name,
+            "trainable": model.trainable,
+            "dtype": encode_config(model.dtype_policy),
         }
 
     @classmethod
@@ -133,7 +135,7 @@ class Saving:
         rest = {key: x for key, x in config.items() if key not in FUNCTION_KEYS}
         with custom_scope(custom_objects or {}):
             inputs, outputs = function_from_config(config, _make)
-        return cls(inputs=inputs, outputs=outputs, **rest)
+        return cls(**(rest | {"inputs": inputs, "outputs": outputs}))
 
     def to_json(self, **options: Any) -> str:
         """The architecture as JSON, for `graphc.models.model_from_json`.
@@ -151,14 +153,16 @@ class Saving:
 
     def call_site(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """How the model is called: arguments with symbolic tensors; None if it was not."""
-        if self._function is not None:  # type: ignore[attr-defined]
-            return (self.function.inputs_structure,), {}  # type: ignore[attr-defined]
+        model: Any = self
+        if model._function is not None:
+            return (model.function.inputs_structure,), {}
         return self._noted_call
 
     def known_batch_size(self) -> int | None:
         """The batch size that the model's code asked for, if it did."""
+        model: Any = self
         for kind in ("train_step", "eval_step", "predict"):
-            for _, types in self.step(kind).programs:  # type: ignore[attr-defined]
+            for _, types in model.step(kind).programs:
                 size = types[0].shape[0] if types and types[0].shape else None
                 if isinstance(size, int):
                     return size
@@ -176,7 +180,7 @@ class Saving:
         if not symbolic and len(sizes) == 1:
             self._noted_batch = int(sizes.pop())
             types = [_with_batch(type) for type in types]
-        made = iter([KerasTensor(type.shape, type.dtype.long_name) for type in types])
+        made = iter([symbolic_tensor(type) for type in types])
 
         def placeholder(leaf: Any) -> Any:
             if not is_tensor_like(leaf):
@@ -190,21 +194,19 @@ class Saving:
 
     def target_and_output_types(self) -> tuple[Any, Any] | None:
         """The types of the targets and outputs of a batch, or None if not known."""
+        model: Any = self
         site = self.call_site()
         if site is None:
             return None
-        outputs = trees.map_leaves(
-            lambda leaf: leaf.type,
-            abstract_call(self, *site),  # type: ignore[arg-type]
-        )
+        outputs = trees.map_leaves(lambda leaf: leaf.type, abstract_call(model, *site))
         for kind in ("train_step", "eval_step"):
-            for structure, types in self.step(kind).programs:  # type: ignore[attr-defined]
+            for structure, types in model.step(kind).programs:
                 batch = trees.unflatten(structure, types)
                 if isinstance(batch, tuple) and len(batch) > 1:
                     return batch[1], outputs
-        if self._function is None:  # type: ignore[attr-defined]
+        if model._function is None:
             return None
-        return target_types(self), outputs  # type: ignore[arg-type]
+        return target_types(model), outputs
 
 
 def _without_training(
@@ -216,6 +218,12 @@ def _without_training(
     bound = signature.bind(*arguments, **rest)
     bound.arguments.pop("training", None)
     return bound.args, bound.kwargs
+
+
+def symbolic_tensor(type: TensorType) -> KerasTensor:
+    """A symbolic tensor of a type."""
+    shape: Any = type.shape
+    return KerasTensor(shape, type.dtype.long_name)
 
 
 def _with_batch(type: TensorType) -> TensorType:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.layers.call_spec import shapes_of
 from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.function import Function
@@ -117,6 +118,12 @@ class Sequential(Model):
             with name_scope(self.name):
                 self._build_from(source)
 
+    def ensure_built(self, bound: dict[str, Any]) -> None:
+        """Builds the layers for inputs of these shapes and any batch size."""
+        if not self.built:
+            shape = shapes_of(next(iter(bound.values()), None))
+            self.build((None, *shape[1:]) if isinstance(shape, tuple) else shape)
+
     def build(self, input_shape: Any = None) -> None:
         """Builds the layers for inputs of this shape, batch dimension included."""
         if self._function is not None or input_shape is None:
@@ -141,6 +148,8 @@ class Sequential(Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Passes the input through the layers in turn."""
         x = inputs
+        if self._function is not None:
+            (x,) = self._function.conform(inputs)
         for layer in self.layers:
             x = replay(layer.created_at, layer, x)
         return x

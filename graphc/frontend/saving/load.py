@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from graphc.frontend.keras_tensor import KerasTensor, abstract_call
+from graphc.frontend.keras_tensor import abstract_call
 from graphc.frontend.layers.graph_layer import GraphCalls, GraphLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.layers.registry import LAYERS
 from graphc.frontend.models import Model, Sequential
 from graphc.frontend.models.graph_model import GraphModel
-from graphc.frontend.models.saving import op_function
+from graphc.frontend.models.saving import op_function, symbolic_tensor
 from graphc.frontend.registry import custom_scope, find_custom
 from graphc.frontend.serialization.archive import Member, read_members
 from graphc.frontend.serialization.capture import TENSOR, anonymous
@@ -47,10 +47,11 @@ from graphc.frontend.serialization.weights_file import (
     assign_all,
     mismatch,
     refuse_mismatches,
+    shown,
 )
 from graphc.frontend.variables import Variable
 from graphc.ir import Graph, TensorType, parse
-from graphc.ir.errors import LoadError, ParseError
+from graphc.ir.errors import GraphcError, LoadError, ParseError
 
 MAX_JSON = 1 << 26
 MAX_GRAPH = 1 << 28
@@ -96,10 +97,17 @@ def load_model(
             raise
         except Exception as error:
             # What a damaged config makes constructors raise is not one kind of error.
-            reason = str(error) or type(error).__name__
             raise LoadError(
-                f"the model cannot be made as its config says: {reason[:1000]}"
+                f"the model cannot be made as its config says: {_reason(error)}"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the user's line: that is the call of `load_model`."""
+    if not isinstance(error, GraphcError):
+        return (str(error) or type(error).__name__)[:1000]
+    received = "" if error.received is None else f"; received {error.received}"
+    return f"{error.message}{received}"[:1000]
 
 
 class _Loading:
@@ -239,8 +247,7 @@ class _Loading:
         def leaf(found: dict[str, Any]) -> Any:
             if found["class_name"] != TENSOR:
                 raise LoadError("an argument of a model has an unknown class")
-            type = next(types)
-            return KerasTensor(type.shape, type.dtype.long_name)
+            return symbolic_tensor(next(types))
 
         arguments = {name: decode(x, leaf) for name, x in call["form"].items()}
         abstract_call(model, (), arguments)
@@ -306,7 +313,7 @@ class _Loading:
         known = {name for _, name in expected}
         for name in types.keys() - known:
             if compiled or not name.startswith(OPTIMIZER):
-                problems.append(f"{ascii(name)[1:101]}: not in the model")
+                problems.append(f"{shown(name)}: not in the model")
         refuse_mismatches(f"model '{model.name}'", problems)
         return list(found.values())
 

@@ -30,6 +30,7 @@ _DATE = 0x21  # 1980-01-01, the first day there is
 _UNIX = 3
 _ATTRIBUTES = 0o100644 << 16
 _STORED = 0
+_PLAIN_FILE, _LINK = 0o10, 0o12
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,7 @@ def read_members(file: BinaryIO) -> dict[str, tuple[Member, int]]:
     layout = lay_out(members)
     tail = layout.directory
     if layout.size != size or _read(file, size - len(tail), len(tail)) != tail:
-        raise LoadError(
-            "the zip directory differs from what graphc writes for these members",
-            hint="a file that was packed again by another tool cannot be loaded",
-        )
+        raise _other_layout()
     for member, header, offset in zip(
         members, layout.headers, layout.offsets, strict=True
     ):
@@ -173,16 +171,24 @@ def _find_directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
             "not a graphc model file: it does not end in a zip directory",
             hint="it may have been cut short while it was copied",
         )
+    end_size = _END.size
     if start == _FULL:
-        if size < _END.size + _LOCATOR.size + _END64.size:
+        end_size += _LOCATOR.size + _END64.size
+        if size < end_size:
             raise LoadError("the zip directory is cut short")
-        place = size - _END.size - _LOCATOR.size - _END64.size
-        start = _END64.unpack(_read(file, place, _END64.size))[9]
+        start = _END64.unpack(_read(file, size - end_size, _END64.size))[9]
     if count > MAX_MEMBERS or length > MAX_MEMBERS * 256:
         raise LoadError(f"more than {MAX_MEMBERS} members in the zip directory")
-    if start + length > size - _END.size:
-        raise LoadError("the zip directory lies beyond the end of the file")
+    if start + length + end_size != size:
+        raise _other_layout()
     return count, start, length
+
+
+def _other_layout() -> LoadError:
+    return LoadError(
+        "the zip directory differs from what graphc writes for these members",
+        hint="a file that was packed again by another tool cannot be loaded",
+    )
 
 
 def _parse_entries(directory: bytes, count: int) -> list[Member]:
@@ -201,9 +207,10 @@ def _parse_entries(directory: bytes, count: int) -> list[Member]:
         position += name_length + extra_length + comment_length
         if name in members:
             raise LoadError(f"member {name} stands twice in the zip directory")
-        if attributes >> 16 not in (0, 0o100644):
-            kind = "a symbolic link" if attributes >> 28 == 0o12 else "no plain file"
-            raise LoadError(f"member {name} is {kind}")
+        kind = attributes >> 28
+        if kind not in (0, _PLAIN_FILE):
+            what = "a symbolic link" if kind == _LINK else "no plain file"
+            raise LoadError(f"member {name} is {what}")
         if method != _STORED or size != plain_size:
             raise LoadError(f"member {name} is compressed, which no graphc file is")
         if flags:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from graphc.frontend import optimizers, trees
@@ -21,7 +22,12 @@ from graphc.frontend.serialization.objects import (
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import Trace, value
 from graphc.frontend.training import losses, metrics, schedules
-from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
+from graphc.frontend.training.compile_utils import (
+    ACCURACY,
+    CROSSENTROPY,
+    CompileLoss,
+    CompileMetrics,
+)
 from graphc.frontend.training.losses import Loss
 from graphc.frontend.training.metrics.averages import FUNCTIONS
 from graphc.frontend.training.schedules import LearningRateSchedule
@@ -112,10 +118,8 @@ def _describe_item(
         graph = description.add(item.function.graph)
         return item.saved_entry | {"graph": saved | {"graph": graph}}
     config: Any = None
-    try:
+    with suppress(AttributeError, NotImplementedError, TypeError, ValueError):
         config = encode_config(_FAMILIES[name].serialize(item))
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        pass
     if config is not None and is_closed(config):
         return config
     entry = _custom_entry(item, config)
@@ -275,6 +279,9 @@ def compile_arguments(
         arguments[name] = decode(
             config[name], lambda entry, n=name: _make_item(entry, _FAMILIES[n], graphs)
         )
+        for item in trees.leaves(arguments[name]):
+            if isinstance(item, str) and item.lower() not in (*ACCURACY, *CROSSENTROPY):
+                _FAMILIES[name].get(item)  # or the first batch would be told
     arguments["optimizer"] = _make_optimizer(config["optimizer"], graphs)
     return arguments
 

@@ -235,7 +235,7 @@ class Description:
         name = layer.name if layer else getattr(called, "__name__", "function")
         table = _VariableTable(self, layer, prefix)
         calls: list[dict[str, Any]] = []
-        seen: list[tuple[Any, Any]] = []
+        seen: list[tuple[Any, ...]] = []
         for site in sites:
             form, tensors = site.split(signature)
             masks = [getattr(t, "_keras_mask", None) is not None for t in tensors]

@@ -363,14 +363,14 @@ def _deserialize_object(config: dict[str, Any]) -> Any:
         return KerasTensor(inner["shape"], inner["dtype"], inner.get("name"))
     if name == "DTypePolicy" and module == "keras":
         return dtype_policies.deserialize(config)
-    custom = find_custom(config.get("registered_name")) or find_custom(name)
-    if custom is not None and inspect.isclass(custom):
+    custom: Any = find_custom(config.get("registered_name")) or find_custom(name)
+    if custom is not None and hasattr(custom, "from_config"):
         return custom.from_config(config_for(custom, config.get("config") or {}))
     if name == "function":
         return _find_function(config)
     if module in _MODULES:
-        in_json = LAYERS.has(name) and getattr(LAYERS.find(name), "config_is_json", False)
-        return _MODULES[module](config if in_json else decode_config(config))
+        kind = LAYERS.find(name) if LAYERS.has(name) else None
+        return _MODULES[module](config_for(kind, config))
     raise ValueError(
         f"Could not find the class {name!r} of module {module!r}. Expected one that"
         " graphc has, or one among `custom_objects`, or one registered with"

@@ -90,7 +90,8 @@ def tensor_bytes(array: np.ndarray[Any, Any]) -> memoryview:
     flat = np.ascontiguousarray(array).reshape(-1)
     if sys.byteorder == "big":
         flat = flat.byteswap()
-    return memoryview(flat.view(np.uint8))
+    data: Any = flat.view(np.uint8)
+    return memoryview(data)
 
 
 def read_header(file: BinaryIO, size: int) -> Header:
@@ -189,7 +190,7 @@ def read_tensors(
     """
     digests = list(digests)
     for name, type in header.types.items():
-        data = np.empty(type.nbytes, np.uint8)
+        data: Any = np.empty(type.nbytes, np.uint8)
         if data.size:
             _read_into(file, memoryview(data))
         for digest in digests:

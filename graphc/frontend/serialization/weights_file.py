@@ -92,7 +92,8 @@ def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
         digest = _started_digest(header.text, header.metadata)
         arrays = dict(read_tensors(file, header, [digest]))
         wanted = header.metadata.get(DIGEST)
-        if wanted is not None and digest.hexdigest() != wanted:
+        ours = header.metadata.get("format") == FORMAT
+        if (wanted is not None or ours) and digest.hexdigest() != wanted:
             raise LoadError("digest mismatch: the weights are damaged")
     assign_all([(variable, arrays[name]) for variable, name in targets])
 
@@ -134,9 +135,14 @@ def match_variables(
             problems.append(f"{paths[key][0]}: not in the file")
     for name in types.keys() - used:
         if not name.endswith("seed_generator_state"):
-            problems.append(f"{ascii(name)[1:101]}: not in the model")
+            problems.append(f"{shown(name)}: not in the model")
     refuse_mismatches(f"model '{model.name}'", problems)
     return found
+
+
+def shown(name: str) -> str:
+    """A name of unknown origin as a message shows it."""
+    return ascii(name)[1:-1][:100]
 
 
 def mismatch(variable: Variable, found: TensorType) -> str | None:

@@ -67,7 +67,7 @@ class Step:
             return
         model = self.model
         model.reset_metrics()
-        methods = [type(metric).reset_state for metric in model.metrics]
+        methods: list[Any] = [type(metric).reset_state for metric in model.metrics]
         methods.append(type(model).reset_metrics)
         if self.programs and all(m.__module__.startswith("graphc.") for m in methods):
             variables = [v for metric in model.metrics for v in metric.variables]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,27 @@ import numpy as np
 from graphc.frontend import ops, optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
-from graphc.frontend.config import is_interactive_logging_enabled
 from graphc.frontend.dtypes import floatx, is_float
-from graphc.frontend.layers.layer import collect
+from graphc.frontend.execution import find_target
 from graphc.frontend.program import Program
+from graphc.frontend.tensor import TracedTensor
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
 from graphc.frontend.training.data import (
     Batches,
     convert_batch,
     unpack_x_y_sample_weight,
 )
-from graphc.frontend.training.interrupts import deferred_interrupts
+from graphc.frontend.training.loops import (
+    as_validation,
+    grouped,
+    joined,
+    refuse_unknown,
+    verbosity,
+)
 from graphc.frontend.training.metrics import Mean, Metric
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
+from graphc.ir.errors import GraphError
 
 
 class Trainer:
@@ -93,12 +100,16 @@ class Trainer:
 
         Raises:
             ValueError: For an unknown optimizer, loss or metric, naming the nearest.
+            TargetError: For an unknown or unavailable target.
         """
+        self.check_initialized()  # type: ignore[attr-defined]
         if steps_per_execution < 1:
             raise ValueError(
                 "Expected `steps_per_execution` to be at least 1."
                 f" Received: steps_per_execution={steps_per_execution}"
             )
+        if target is not None:
+            find_target(target)
         self._compile_config = {
             "optimizer": optimizer,
             "loss": loss,
@@ -150,6 +161,7 @@ class Trainer:
             self._compiled_trainable = now
 
     def _require_compiled(self, what: str) -> None:
+        self.check_initialized()  # type: ignore[attr-defined]
         if not self.compiled:
             raise ValueError(
                 f"You must call `compile()` before calling `{what}()`, for example"
@@ -218,7 +230,7 @@ class Trainer:
         """
         losses: list[Any] = []
         if self._compile_loss is not None:
-            found = self._compile_loss(y, y_pred, sample_weight)
+            found = self._compiled_loss(self._compile_loss, y, y_pred, sample_weight)
             if found is not None:
                 losses.append(found)
         losses.extend(self.losses)  # type: ignore[attr-defined]
@@ -233,6 +245,20 @@ class Trainer:
             loss = ops.sum(loss) if loss.shape else loss
             total = loss if total is None else total + loss
         return total
+
+    def _compiled_loss(
+        self, loss: CompileLoss, y: Any, y_pred: Any, sample_weight: Any
+    ) -> Any:
+        """The compiled loss; what is wrong with targets points at the outputs."""
+        try:
+            return loss(y, y_pred, sample_weight)
+        except GraphError:
+            raise
+        except ValueError as error:
+            outputs = [x for x in trees.leaves(y_pred) if isinstance(x, TracedTensor)]
+            node = getattr(outputs[0].value, "node", None) if outputs else None
+            location = None if node is None else node.location
+            raise GraphError(str(error), location=location) from error
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -270,7 +296,7 @@ class Trainer:
         for layer in self._flatten_layers():  # type: ignore[attr-defined]
             for name, attribute in vars(layer).items():
                 if name not in ("_loss_tracker", "_compile_metrics", "_compile_config"):
-                    collect(attribute, Metric, found)
+                    trees.collect(attribute, Metric, found)
         return list(found.values())
 
     @property
@@ -385,12 +411,12 @@ class Trainer:
         )
         validation: Any = None
         if validation_data is not None:
-            validation = _as_validation(
+            validation = as_validation(
                 validation_data, validation_batch_size or batch_size, validation_steps
             )
         elif validation_split:
             validation = batches.validation(validation_batch_size, validation_steps)
-        bar = _verbosity(verbose)
+        bar = verbosity(verbose)
         listed = CallbackList(
             callbacks,
             add_history=True,
@@ -418,7 +444,8 @@ class Trainer:
             step.status = None
             listed.status("")
             batches.close()
-        self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
+        trained = self.trainable_variables  # type: ignore[attr-defined]
+        self.optimizer.finalize_variable_values(trained)
         listed.on_train_end(logs)
         self.history = listed.history
         return listed.history
@@ -430,18 +457,15 @@ class Trainer:
         listed.on_epoch_begin(epoch)
         logs: Any = {}
         seen = False
-        with deferred_interrupts() as interrupted:
-            for index, group in _grouped(
-                batches.epoch(epoch), self._block(listed, "train")
-            ):
-                seen = True
-                listed.on_train_batch_begin(index)
-                for batch in group:
-                    logs = step(batch)
-                listed.on_train_batch_end(index + len(group) - 1, logs)
-                interrupted.check()
-                if self.stop_training:
-                    break
+        size = self._block(listed, "train")
+        for index, group in grouped(batches.epoch(epoch), size):
+            seen = True
+            listed.on_train_batch_begin(index)
+            for batch in group:
+                logs = step(batch)
+            listed.on_train_batch_end(index + len(group) - 1, logs)
+            if self.stop_training:
+                break
         if not seen and not batches.exhausted:
             raise ValueError(
                 "The data is empty. Expected at least one batch in each epoch."
@@ -482,12 +506,12 @@ class Trainer:
         Returns:
             The loss, or a list of the loss and the metrics, or a dict by name.
         """
-        _refuse_unknown("evaluate", keywords)
+        refuse_unknown("evaluate", keywords)
         self._require_compiled("evaluate")
         batches = Batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
-        bar = _verbosity(verbose)
+        bar = verbosity(verbose)
         listed = CallbackList(
             callbacks,
             add_history=False,
@@ -508,7 +532,7 @@ class Trainer:
         logs: Any = {}
         seen = False
         try:
-            for index, group in _grouped(batches.epoch(0), self._block(listed, "test")):
+            for index, group in grouped(batches.epoch(0), self._block(listed, "test")):
                 seen = True
                 listed.on_test_batch_begin(index)
                 for batch in group:
@@ -545,7 +569,7 @@ class Trainer:
             The outputs of all batches joined, in the structure of the model's outputs.
         """
         batches = Batches(x, batch_size=batch_size, steps=steps, shuffle=False)
-        bar = _verbosity(verbose)
+        bar = verbosity(verbose)
         listed = CallbackList(
             callbacks,
             add_history=False,
@@ -572,7 +596,7 @@ class Trainer:
         listed.on_predict_end()
         if not parts:
             raise ValueError("The data is empty. Expected at least one batch.")
-        return trees.map_leaves(_joined, *parts)
+        return trees.map_leaves(joined, *parts)
 
     # -- single batches --------------------------------------------------------------------
 
@@ -625,51 +649,3 @@ class Trainer:
         if not isinstance(outputs, (tuple, list, dict)):
             return np.asarray(outputs)
         return trees.map_leaves(np.asarray, outputs)
-
-
-def _joined(*parts: Any) -> np.ndarray[Any, Any]:
-    arrays = [np.asarray(part) for part in parts]
-    return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
-
-
-def _grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
-    """Groups of `size` items, each with the index of its first item."""
-    if size == 1:
-        for index, item in enumerate(items):
-            yield index, [item]
-        return
-    group: list[Any] = []
-    start = 0
-    for index, item in enumerate(items):
-        group.append(item)
-        if len(group) == size:
-            yield start, group
-            group, start = [], index + 1
-    if group:
-        yield start, group
-
-
-def _verbosity(verbose: Any) -> int:
-    if verbose == "auto":
-        return 1 if is_interactive_logging_enabled() else 2
-    if verbose not in (0, 1, 2):
-        raise ValueError(
-            f"Expected `verbose` to be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
-        )
-    return int(verbose)
-
-
-def _as_validation(data: Any, batch_size: int | None, steps: int | None) -> Batches:
-    if isinstance(data, (tuple, list)):
-        x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
-        return Batches(
-            x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
-        )
-    return Batches(data, batch_size=batch_size, steps=steps, shuffle=False)
-
-
-def _refuse_unknown(method: str, keywords: dict[str, Any]) -> None:
-    if keywords:
-        raise ValueError(
-            f"Arguments not recognized by `{method}()`. Received: {keywords}"
-        )

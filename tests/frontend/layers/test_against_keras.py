@@ -148,7 +148,8 @@ def test_outputs_and_gradients_are_kerass(
     found = ours_by_input if isinstance(ours_by_input, list) else [ours_by_input]
     for a, b in zip(jax.tree.leaves(by_input), found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
-    for a, b in zip(state, ours.non_trainable_variables, strict=True):
+    state = [s for s in state if s.dtype == F32]  # seeds differ
+    for a, b in zip(state, ours.non_trainable_weights, strict=True):
         np.testing.assert_allclose(b.numpy(), a, rtol=1e-5, atol=1e-5)
     if trained:
         _, gradients = graphc.value_and_grad(
@@ -214,7 +215,7 @@ def test_multi_head_attention(
 ) -> None:
     query = rng.normal(size=(2, 5, 6)).astype(F32)
     value = rng.normal(size=(2, 5, 4)).astype(F32)
-    arguments = {"num_heads": 2, "key_dim": 3, "value_dim": 4}
+    arguments = {"num_heads": 2, "key_dim": 3}
     ours = layers.MultiHeadAttention(**arguments)
     theirs = keras.layers.MultiHeadAttention(**arguments)
     options: dict[str, Any] = {

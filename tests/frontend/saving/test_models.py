@@ -327,7 +327,9 @@ def test_the_optimizer_goes_on(tmp_path: Path):
     model = small()
     rate = graphc.optimizers.schedules.CosineDecay(0.1, 10)
     optimizer = graphc.optimizers.Adam(rate, use_ema=True, global_clipnorm=1.0)
-    model.compile(optimizer, loss={"dense": "mse"}, loss_weights=[2.0], run_eagerly=True)
+    model.compile(
+        optimizer, loss={"dense": "mse"}, loss_weights=[2.0], run_eagerly=True
+    )
     model.fit(X, X[:, :2], epochs=2, verbose=0)
     loaded = reload(model, tmp_path)
     assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 2
@@ -388,7 +390,9 @@ def test_a_missing_metric_class_is_named(tmp_path: Path):
     model = small()
     model.compile("sgd", loss="mse", metrics=[Largest()])
     model.save(tmp_path / "m.graphc")
-    with pytest.raises(LoadError, match="needs the class or function 'Largest'") as raised:
+    with pytest.raises(
+        LoadError, match="needs the class or function 'Largest'"
+    ) as raised:
         graphc.load_model(tmp_path / "m.graphc")
     assert "compile=False" in str(raised.value)
     assert not graphc.load_model(tmp_path / "m.graphc", compile=False).compiled
@@ -401,7 +405,9 @@ def test_a_missing_metric_class_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m", "m.graphc.zip"])
 def test_other_names_are_refused(name: str, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"ends in '\.graphc', for example .*\.graphc'"):
+    with pytest.raises(
+        ValueError, match=r"ends in '\.graphc', for example .*\.graphc'"
+    ):
         small().save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -468,7 +474,10 @@ def test_cloning_with_other_layers():
             return layers.Dense(7, name=layer.name)
         return type(layer).from_config(layer.get_config())
 
-    assert graphc.models.clone_model(small(), clone_function=wider).output_shape == (None, 7)
+    assert graphc.models.clone_model(small(), clone_function=wider).output_shape == (
+        None,
+        7,
+    )
     x = graphc.Input((4,), batch_size=5)
     clone = graphc.models.clone_model(small(), input_tensors=x)
     assert clone.output_shape == (5, 2)

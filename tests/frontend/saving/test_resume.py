@@ -44,7 +44,10 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         _train(model, name)
         wanted[name] = outputs, state_of(model)
     subprocess.run(
-        [sys.executable, CHILD, folder], check=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, CHILD, folder],
+        check=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
     )
     found = {}
     for name in zoo.MODELS:

@@ -83,7 +83,9 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path):
 
 def test_files_of_other_tools_are_read(tmp_path: Path):
     model = build()
-    state = {name: np.full_like(a, 2) for name, a in state_dict(model, tmp_path).items()}
+    state = {
+        name: np.full_like(a, 2) for name, a in state_dict(model, tmp_path).items()
+    }
     safetensors.save_file(state, tmp_path / "other.safetensors")
     model.load_weights(tmp_path / "other.safetensors")
     assert all((v.numpy() == 2).all() for v in model.weights)
@@ -146,7 +148,10 @@ def test_every_flipped_bit_is_found(tmp_path: Path, rng: Any):
     data = (tmp_path / "w.safetensors").read_bytes()
     before = arrays(model)
     damaged = tmp_path / "damaged.safetensors"
-    places = {*rng.integers(0, 8 * len(data), 300), *range(8 * (len(data) - 4), 8 * len(data))}
+    places = {
+        *rng.integers(0, 8 * len(data), 300),
+        *range(8 * (len(data) - 4), 8 * len(data)),
+    }
     for place in sorted(places):
         changed = bytearray(data)
         changed[place // 8] ^= 1 << place % 8

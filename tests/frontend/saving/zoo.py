@@ -26,7 +26,10 @@ class Noisy(layers.Layer):
     def build(self, input_shape: Any) -> None:
         size = (input_shape[-1],)
         self.scale = self.add_weight(
-            shape=size, initializer="ones", name="scale", regularizer=sum_of_cubes,
+            shape=size,
+            initializer="ones",
+            name="scale",
+            regularizer=sum_of_cubes,
             constraint=lambda w: ops.clip(w, 0.5, 1.5),
         )
         self.calls = self.add_weight(
@@ -149,7 +152,8 @@ def sequential() -> Any:
     rate = graphc.optimizers.schedules.ExponentialDecay(0.05, 2, 0.5)
     model.compile(
         graphc.optimizers.SGD(rate, momentum=0.9, use_ema=True, clipnorm=1.0),
-        loss="mse", **EVALUATED,
+        loss="mse",
+        **EVALUATED,
     )
     return model
 
@@ -166,7 +170,8 @@ def custom_training() -> Any:
     model.compile(
         graphc.optimizers.AdamW(Halving(), weight_decay=0.01),
         loss=Quartic(),
-        metrics=[absolute_difference], **EVALUATED,
+        metrics=[absolute_difference],
+        **EVALUATED,
     )
     return model
 
@@ -175,7 +180,9 @@ def custom_loss_function() -> Any:
     x = graphc.Input((4,))
     model = graphc.Model(x, layers.Dense(2)(x))
     model.compile(
-        graphc.optimizers.Adam(gradient_accumulation_steps=2), loss=absolute_difference, **EVALUATED,
+        graphc.optimizers.Adam(gradient_accumulation_steps=2),
+        loss=absolute_difference,
+        **EVALUATED,
     )
     return model
 

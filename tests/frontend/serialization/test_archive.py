@@ -62,15 +62,18 @@ def test_members_of_more_than_4_gib():
 
         def __init__(self) -> None:
             self.position = 0
-            starts = [o - len(h) for o, h in zip(layout.offsets, layout.headers, strict=True)]
+            starts = [
+                o - len(h) for o, h in zip(layout.offsets, layout.headers, strict=True)
+            ]
             self.parts = dict(zip(starts, layout.headers, strict=True))
             self.parts[layout.size - len(layout.directory)] = layout.directory
 
         def seek(self, offset: int, whence: int = 0) -> int:
-            self.position = offset + (layout.size if whence == io.SEEK_END else 0)
+            self.position = offset + (0, self.position, layout.size)[whence]
             return self.position
 
         def read(self, count: int = -1) -> bytes:
+            count = layout.size - self.position if count < 0 else count
             found = bytearray(count)
             for start, part in self.parts.items():
                 for i, byte in enumerate(part):
@@ -79,7 +82,11 @@ def test_members_of_more_than_4_gib():
             return bytes(found)
 
     members = read_members(Sparse())  # type: ignore[arg-type]
-    assert {n: m.size for n, (m, _) in members.items()} == {"a": size, "b": size, "c": 3}
+    assert {n: m.size for n, (m, _) in members.items()} == {
+        "a": size,
+        "b": size,
+        "c": 3,
+    }
     with zipfile.ZipFile(Sparse()) as found:  # type: ignore[arg-type]
         assert [i.file_size for i in found.infolist()] == [size, size, 3]
         assert found.infolist()[2].header_offset > 10 << 30
@@ -185,6 +192,7 @@ def test_every_flipped_bit_outside_the_data_is_found():
 def test_zip64_lies(monkeypatch: Any):
     monkeypatch.setattr(archive, "_FULL", 100)
     data = write(DATA)
+    assert read(data) == DATA
     monkeypatch.undo()
     with pytest.raises(LoadError):
         read(data)

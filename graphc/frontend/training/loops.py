@@ -1,0 +1,67 @@
+"""What the training, evaluation and inference loops share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from graphc.frontend.config import is_interactive_logging_enabled
+from graphc.frontend.training.data import Batches, unpack_x_y_sample_weight
+
+
+def joined(*parts: Any) -> np.ndarray[Any, Any]:
+    """The outputs of all batches as one array."""
+    arrays = [np.asarray(part) for part in parts]
+    return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
+
+
+def grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
+    """Groups of `size` items, each with the index of its first item."""
+    if size == 1:
+        for index, item in enumerate(items):
+            yield index, [item]
+        return
+    group: list[Any] = []
+    start = 0
+    for index, item in enumerate(items):
+        group.append(item)
+        if len(group) == size:
+            yield start, group
+            group, start = [], index + 1
+    if group:
+        yield start, group
+
+
+def verbosity(verbose: Any) -> int:
+    """`verbose` as 0, 1 or 2.
+
+    Raises:
+        ValueError: If it is none of these, nor ``"auto"``.
+    """
+    if verbose == "auto":
+        return 1 if is_interactive_logging_enabled() else 2
+    if verbose not in (0, 1, 2):
+        raise ValueError(
+            f"Expected `verbose` to be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
+        )
+    return int(verbose)
+
+
+def as_validation(data: Any, batch_size: int | None, steps: int | None) -> Batches:
+    """The batches of ``validation_data``."""
+    if isinstance(data, (tuple, list)):
+        x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
+        return Batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
+        )
+    return Batches(data, batch_size=batch_size, steps=steps, shuffle=False)
+
+
+def refuse_unknown(method: str, keywords: dict[str, Any]) -> None:
+    """Raises a ValueError if there are keyword arguments that nothing takes."""
+    if keywords:
+        raise ValueError(
+            f"Arguments not recognized by `{method}()`. Received: {keywords}"
+        )
