@@ -368,3 +368,51 @@ def test_the_public_names():
     assert {name for name in graphc.ir.__all__ if not hasattr(graphc.ir, name)} == set()
     assert graphc.ir.evaluate is evaluate
     assert callable(graphc.ir.evaluate)
+
+
+# -- graphs of other modules -------------------------------------------------------------
+
+OTHER = """\
+graph @f(%x: f32[N,2]) -> (f32[N,2]) where N in 0..9 {
+  %0 = call(%x) {graph="g"} : f32[N,2]
+  %1 = constant() {name="c"} : f32[2]
+  %2 = broadcast_in_dim(%1) {dims=[1], shape=["N",2]} : f32[N,2]
+  %3 = add(%0, %2) : f32[N,2]
+  return %3
+}
+graph @g(%v: f32[N,2]) -> (f32[N,2]) where N in 0..9 {
+  %0 = negate(%v) : f32[N,2]
+  return %0
+}
+const @c: f32[2] = "AACAPwAAAEA="
+"""
+
+
+def test_including_a_graph_renames_what_is_taken(graph: Graph):
+    other = parse(OTHER)
+    graph.module.constants["c"] = np.zeros(3, np.float32)
+    before = str(other)
+    included = graph.module.include(other)
+    assert list(graph.module.graphs) == ["f", "g", "f_1", "g_1"]
+    assert included is graph.module.graphs["f_1"]
+    assert [n.attributes for n in included.nodes][:2] == [
+        {"graph": "g_1"}, {"name": "c_1"}
+    ]  # fmt: skip
+    included.verify()
+    assert str(other) == before
+    x = np.ones((3, 2), np.float32)
+    np.testing.assert_array_equal(evaluate(included, x)[0], evaluate(other, x)[0])
+
+
+def test_including_a_graph_binds_symbols(graph: Graph):
+    included = graph.module.include(parse(OTHER), {"N": SymbolicDim.symbol("B") * 2})
+    assert [str(p.type) for p in included.parameters] == ["f32[2*B,2]"]
+    assert str(included.results[0].type) == "f32[2*B,2]"
+    assert included.ranges == {}
+
+
+def test_a_constant_is_included_once(graph: Graph):
+    other = parse(OTHER)
+    for _ in range(2):
+        graph.module.include(other)
+    assert list(graph.module.constants) == ["c"]

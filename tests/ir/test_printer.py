@@ -20,7 +20,12 @@ from graphc.ir import (
     tensor_type,
 )
 from graphc.ir.parser import read_literal
-from graphc.ir.printer import attributes_text, literal_text, location_text
+from graphc.ir.printer import (
+    attributes_text,
+    literal_text,
+    location_text,
+    print_module,
+)
 from graphc.ir.types import DTYPES
 from graphc.ir.values import is_name
 
@@ -323,3 +328,14 @@ def test_every_kind_of_attribute_reads_back(extra_ops: None):
         'text="\\"\\\\/\\u0000é😀", to="bf16"} : bf16[2*B,3,(H-1)//2+1]'
     )
     assert parse(str(graph)) == graph
+
+
+def test_a_module_prints_all_its_graphs():
+    text = (
+        "graph @f(%x: f32[2]) -> (f32[2]) {\n"
+        '  %0 = constant() {name="c"} : f32[2]\n'
+        "  return %0\n}\n"
+        "graph @g(%x: f32[2]) -> (f32[2]) {\n  return %x\n}\n"
+        'const @c: f32[2] = "AACAPwAAAEA="\n'
+    )
+    assert print_module(parse(text).module) == text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from graphc.frontend import constraints, dtype_policies, regularizers
 from graphc.frontend.layers.call_spec import CALL_CONTEXT, is_tensor_like
@@ -57,7 +57,9 @@ class IncludedGraph:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._copies: WeakKeyDictionary[Module, dict[Any, Graph]] = WeakKeyDictionary()
+        # A graph refers to its module: kept as such, it would keep the module alive.
+        self._copies: WeakKeyDictionary[Module, dict[Any, ref[Graph]]]
+        self._copies = WeakKeyDictionary()
 
     def call(self, operands: Sequence[Operand]) -> tuple[Operand, ...]:
         """Calls the graph from the graph that is being traced.
@@ -72,12 +74,11 @@ class IncludedGraph:
         bindings = self.bindings([o.type for o in operands])
         copies = self._copies.setdefault(trace.module, {})
         key = tuple(sorted((symbol, str(dim)) for symbol, dim in bindings.items()))
-        if (
-            key not in copies
-            or trace.module.graphs.get(copies[key].name) is not copies[key]
-        ):
-            copies[key] = trace.module.include(self.graph, bindings)
-        results = ir_ops.call(*operands, graph=copies[key])
+        copy = copies[key]() if key in copies else None
+        if copy is None or trace.module.graphs.get(copy.name) is not copy:
+            copy = trace.module.include(self.graph, bindings)
+            copies[key] = ref(copy)
+        results = ir_ops.call(*operands, graph=copy)
         return results if isinstance(results, tuple) else (results,)
 
     def bindings(self, types: Sequence[TensorType]) -> dict[str, Dim]:

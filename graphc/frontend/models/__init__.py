@@ -4,8 +4,7 @@ from graphc.frontend.layers.registry import LAYERS
 from graphc.frontend.models.cloning import clone_model, model_from_json
 from graphc.frontend.models.model import Model
 from graphc.frontend.models.sequential import Sequential
-from graphc.frontend.serialization.model_file import save_model
 
 LAYERS.add(Sequential, Functional=Model)
 
-__all__ = ["Model", "Sequential", "clone_model", "model_from_json", "save_model"]
+__all__ = ["Model", "Sequential", "clone_model", "model_from_json"]

@@ -40,11 +40,11 @@ class Function:
         self.operations = self._sorted_operations()
 
     def _check_inputs_used(self) -> None:
-        for tensor in self.inputs:
-            if tensor.operation is None:
+        for source in self.inputs:
+            if source.operation is None:
                 raise ValueError(
                     "The inputs of a functional model must come from graphc.Input()."
-                    f" Received: {tensor!r}"
+                    f" Received: {source!r}"
                 )
 
     def _sorted_operations(self) -> list[Operation]:
@@ -95,10 +95,10 @@ class Function:
             functions[id(function)] = function
             depth = max(depth, depths.get(id(function), 0))
             depths[id(function)] = depth
-            for tensor in operation.inputs:
-                if tensor.operation is not None:
-                    known = operation_depth.get(tensor.operation, 0)
-                    operation_depth[tensor.operation] = max(known, depth + 1)
+            for read in operation.inputs:
+                if read.operation is not None:
+                    known = operation_depth.get(read.operation, 0)
+                    operation_depth[read.operation] = max(known, depth + 1)
         ranked = sorted(functions, key=lambda f: (-depths[f], order.get(f, len(order))))
         return [functions[f] for f in ranked]
 

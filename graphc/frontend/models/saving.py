@@ -145,6 +145,27 @@ class Saving:
         """
         return json.dumps(serialize_keras_object(self), **options)
 
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of `compile` as JSON, or None if the model is not compiled.
+
+        Raises:
+            ValueError: For a lambda, or an object without a config.
+        """
+        model: Any = self
+        given = model.compile_arguments()
+        if given is None:
+            return None
+        return serialize_keras_object(given | {"optimizer": model.optimizer})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles the model with what `get_compile_config` returned.
+
+        Raises:
+            ValueError: If the config names something unknown.
+        """
+        model: Any = self
+        model.compile(**deserialize_keras_object(config))
+
     # -- what saving asks ------------------------------------------------------------------
 
     def consists_of_layers(self) -> bool:

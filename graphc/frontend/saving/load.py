@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -35,9 +34,13 @@ from graphc.frontend.serialization.model_file import (
     GRAPH,
     GRAPHC_VERSION,
     MANIFEST,
+    MAX_GRAPH,
+    MAX_JSON,
     MODEL,
     OPTIMIZER,
+    SUFFIX,
     WEIGHTS,
+    name_problem,
 )
 from graphc.frontend.serialization.objects import config_for, decode, decode_config
 from graphc.frontend.serialization.opening import opened
@@ -53,14 +56,7 @@ from graphc.frontend.variables import Variable
 from graphc.ir import Graph, TensorType, parse
 from graphc.ir.errors import GraphcError, LoadError, ParseError
 
-MAX_JSON = 1 << 26
-MAX_GRAPH = 1 << 28
-"""The largest config or manifest, and the largest graph text, in bytes."""
-
-MAX_NAME = 1000
-"""How many characters the name of a layer may have."""
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _CONFIG_KEYS = {"model", "compile", "optimizer_built", "aliases", "frozen"}
 _MANIFEST_KEYS = {"format", "format_version", "graphc_version", "members"}
 
@@ -90,6 +86,12 @@ def load_model(
             if the file is missing, and an `OSError` if it cannot be read.
     """
     path = os.fsdecode(filepath)
+    if path.endswith(_KERAS_SUFFIXES):
+        raise LoadError(
+            f"{path}: expected a file that graphc saved, whose name ends in {SUFFIX!r}",
+            hint="Keras's own files hold Python names that only Keras can resolve; build"
+            " the model in graphc and copy the weights",
+        )
     with opened(path) as file, custom_scope(custom_objects or {}):
         try:
             return _Loading(file).run(compile)
@@ -175,7 +177,10 @@ class _Loading:
     def run(self, compile: bool) -> Model:
         config = load_json(self._read_checked(CONFIG, MAX_JSON), CONFIG)
         _check_keys(config, _CONFIG_KEYS, CONFIG)
-        _check_names(config)
+        if problem := name_problem(config):
+            raise LoadError(
+                "a name is too long or has control characters", received=problem
+            )
         if GRAPH in self.members:
             self.graphs = _parse_graphs(self._read_checked(GRAPH, MAX_GRAPH))
         member, offset = self.members[WEIGHTS]
@@ -377,27 +382,6 @@ def _check_keys(found: Any, wanted: set[str], what: str) -> None:
             f"{what}: expected the keys {', '.join(sorted(wanted))}",
             received=ascii(keys)[:200],
         )
-
-
-def _check_names(config: Any) -> None:
-    """Refuses names that are no names: endless, or with control characters."""
-    level = [config]
-    while level:
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                name = item.get("name")
-                if isinstance(name, str) and (
-                    len(name) > MAX_NAME or _CONTROL.search(name)
-                ):
-                    raise LoadError(
-                        "a name is too long or has control characters",
-                        received=ascii(name[:80]),
-                    )
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        level = below
 
 
 def _parse_graphs(data: bytes) -> dict[str, Graph]:

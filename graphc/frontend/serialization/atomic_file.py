@@ -46,7 +46,7 @@ def write_file(path: str, chunks: Iterable[bytes | memoryview]) -> None:
         try:
             for chunk in chunks:
                 _write_all(descriptor, memoryview(chunk))
-            if mode is not None:
+            if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,6 +38,15 @@ CONFIG, GRAPH, MANIFEST, WEIGHTS = (
 
 MODEL, OPTIMIZER = "model/", "optimizer/"
 """What the names of tensors start with."""
+
+MAX_JSON = 1 << 26
+MAX_GRAPH = 1 << 28
+"""The largest config or manifest, and the largest graph text, in bytes."""
+
+MAX_NAME = 1000
+"""How many characters the name of a layer may have."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Chunks = Sequence[bytes | memoryview]
 
@@ -108,11 +118,47 @@ def model_members(model: Any) -> dict[str, Chunks]:
         "aliases": _aliases(model),
         "frozen": _frozen(model),
     }
-    members: dict[str, Chunks] = {CONFIG: [dump_json(config)]}
+    if problem := name_problem(config):
+        raise ValueError(
+            f"Expected names of layers that fit a file. Received: {problem}"
+        )
+    members: dict[str, Chunks] = {CONFIG: [_limited(dump_json(config), MAX_JSON)]}
     if description.module.graphs:
-        members[GRAPH] = [print_module(description.module).encode()]
+        text = print_module(description.module).encode()
+        members[GRAPH] = [_limited(text, MAX_GRAPH)]
     members[WEIGHTS] = state_chunks(state, {"format": FORMAT})
     return members
+
+
+def name_problem(config: Any) -> str | None:
+    """The first name in a config that is no name: endless, or with control characters."""
+    level = [config]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                name = item.get("name")
+                bad = isinstance(name, str) and (
+                    len(name) > MAX_NAME or _CONTROL.search(name)
+                )
+                if bad:
+                    return f"{ascii(name[:80])}, {len(name)} characters long"
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        level = below
+    return None
+
+
+def _limited(data: bytes, limit: int) -> bytes:
+    """`data`, if a reader would accept as much."""
+    if len(data) > limit:
+        raise ValueError(
+            f"The model's layers and graphs take {len(data)} bytes of text, more than"
+            f" the {limit} that can be loaded. Keep large arrays in weights instead of"
+            " arguments and constants."
+        )
+    return data
 
 
 def state_chunks(state: Mapping[str, Variable], metadata: Mapping[str, str]) -> Chunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -223,6 +224,8 @@ def encode(
     """
     if first(value):
         return other(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"class_name": "__float__", "config": str(value)}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
@@ -238,7 +241,7 @@ def encode(
 
 def _encode_leaf(value: Any, other: Callable[[Any], Any]) -> Any:
     if isinstance(value, np.generic):
-        return value.item()
+        return encode(value.item(), other)
     if isinstance(value, (np.ndarray, Array)):
         array = np.asarray(value)
         config = {"value": array.tolist(), "dtype": str(array.dtype)}
@@ -274,11 +277,16 @@ def decode(value: Any, other: Callable[[dict[str, Any]], Any]) -> Any:
     if name == "__numpy__":
         config = value["config"]
         return np.array(config["value"], dtype=_numeric_dtype(config["dtype"]))
+    if name == "__float__":
+        return _NOT_FINITE[value["config"]]
     if name == "__slice__":
         return slice(*(decode(x, other) for x in value["config"]))
     if name == "__ellipsis__":
         return Ellipsis
     return other(value)
+
+
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def _checked_key(key: Any) -> str:

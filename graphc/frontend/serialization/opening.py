@@ -17,7 +17,7 @@ class UnreadableFileError(LoadError, OSError):
 
     def __init__(self, path: str, error: OSError | str) -> None:
         reason = error if isinstance(error, str) else error.strerror or str(error)
-        LoadError.__init__(self, f"cannot read {path!r}: {reason}")
+        LoadError.__init__(self, f"cannot read {ascii(path)}: {reason}")
         if isinstance(error, OSError):
             self.errno, self.strerror, self.filename = error.errno, error.strerror, path
 
@@ -51,7 +51,8 @@ def opened(path: str) -> Iterator[BinaryIO]:
         try:
             yield file  # type: ignore[misc]
         except LoadError as error:
-            error.message = f"{path}: {error.message}"
+            shown = path if path.isprintable() else ascii(path)
+            error.message = f"{shown}: {error.message}"
             raise
         except OSError as error:
             raise UnreadableFileError(path, error) from error

@@ -60,6 +60,12 @@ class Step:
             self._last = (structure, key, known)
         return program(arrays)
 
+    def graph_and_arrays(self, batch: Any) -> tuple[Graph, list[Any]]:
+        """The graph of the step for batches like this one, and what it would run on."""
+        arrays, structure = trees.flatten(batch)
+        program = self.program_for(arrays, structure)
+        return program.graph, [*arrays, *(v.array() for v in program.state)]
+
     def reset_metrics(self) -> None:
         """Resets the model's metrics; from the second time on without asking them."""
         if self._fresh is not None:

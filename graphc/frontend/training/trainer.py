@@ -29,6 +29,7 @@ from graphc.frontend.training.loops import (
     verbosity,
 )
 from graphc.frontend.training.metrics import Mean, Metric
+from graphc.frontend.training.nonfinite import NonFinite, find_nonfinite
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
 from graphc.ir.errors import GraphError
@@ -642,6 +643,39 @@ class Trainer:
         step = self._steps["eval_step"]
         step.reset_metrics()
         return step.report(to_floats(step(batch)), return_dict)
+
+    def find_nonfinite(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> NonFinite | None:
+        """Where a training step on a batch first makes a NaN or an infinity.
+
+        The step runs node by node on the evaluator; the model does not change.
+
+        Args:
+            x: Inputs, as for `train_on_batch`.
+            y: Targets.
+            sample_weight: A weight for each sample.
+
+        Returns:
+            The op, its layer and the user's line; None if everything is finite.
+
+        Raises:
+            ValueError: If the model is not compiled or the data do not fit it.
+
+        Example:
+            >>> import numpy as np
+            >>> import graphc
+            >>> x = graphc.Input((2,))
+            >>> model = graphc.Model(x, graphc.ops.log(graphc.layers.Dense(1)(x)))
+            >>> model.set_weights([np.full((2, 1), -1.0), np.zeros(1)])
+            >>> model.compile("sgd", "mse")
+            >>> model.find_nonfinite(np.ones((4, 2)), np.ones((4, 1))).op
+            'log'
+        """
+        self._require_compiled("find_nonfinite")
+        batch = convert_batch(x, y, sample_weight)
+        graph, arrays = self._steps["train_step"].graph_and_arrays(batch)
+        return find_nonfinite(graph, arrays)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""

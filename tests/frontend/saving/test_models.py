@@ -1,6 +1,8 @@
 """What `save` writes and `load_model` makes of it: configs, classes, graphs, state."""
 
+import gc
 import json
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,7 @@ def with_ops() -> Any:
     h = ops.reshape(x, (-1, 2, 2))
     h = ops.concatenate([h, ops.exp(h)], axis=1)
     h = ops.where(h > 0.0, h, 0.5 * h)[:, 0]
+    h = ops.maximum(ops.minimum(h, float("inf")), np.float32(-np.inf))
     return graphc.Model(x, ops.sum(h, axis=-1, keepdims=True))
 
 
@@ -266,6 +269,15 @@ def test_a_graph_takes_any_batch_size(tmp_path: Path):
         assert loaded.predict(X[:size], verbose=0).shape == (size, 2)
 
 
+def test_graphs_keep_no_trace_alive(tmp_path: Path):
+    loaded = reload(with_scale(), tmp_path)
+    module = weakref.ref(loaded.graph("predict", batch_size=2).module)
+    step = weakref.ref(loaded.step("predict").programs.popitem()[1].graph.module)
+    gc.collect()
+    assert module() is None
+    assert step() is None
+
+
 def test_a_graph_that_fixed_a_size_says_so(tmp_path: Path):
     model = zoo.fixed_batch()
     x, y = zoo.batch("fixed_batch")
@@ -400,6 +412,21 @@ def test_a_missing_metric_class_is_named(tmp_path: Path):
     assert graphc.load_model(tmp_path / "m.graphc", custom_objects=objects).compiled
 
 
+def test_compile_configs():
+    model = small()
+    assert model.get_compile_config() is None
+    model.compile(
+        graphc.optimizers.Adam(0.5),
+        loss=["mse"],
+        metrics=[graphc.metrics.AUC(name="a")],
+    )
+    config = json.loads(json.dumps(model.get_compile_config()))
+    other = small()
+    other.compile_from_config(config)
+    assert json.loads(json.dumps(other.get_compile_config())) == config
+    assert float(other.optimizer.learning_rate) == 0.5
+
+
 # -- where files go ----------------------------------------------------------------------
 
 
@@ -422,6 +449,26 @@ def test_overwrite(tmp_path: Path):
     small().save(str(path))
     assert path.stat().st_mode & 0o777 == 0o640
     assert graphc.load_model(str(path)).name == "small"
+
+
+def test_names_that_no_file_takes(tmp_path: Path):
+    x = graphc.Input((4,))
+    for name in ("a\nb", "x" * 2000):
+        with pytest.raises(ValueError, match="names of layers that fit a file"):
+            graphc.Model(x, layers.Dense(2, name=name)(x)).save(tmp_path / "m.graphc")
+
+
+def test_keras_s_own_files_are_named(tmp_path: Path):
+    with pytest.raises(LoadError, match=r"whose name ends in '\.graphc'"):
+        graphc.load_model(tmp_path / "m.keras")
+
+
+def test_messages_escape_names_of_files(tmp_path: Path):
+    path = tmp_path / "a\x1b[31m\n.graphc"
+    path.write_bytes(b"")
+    with pytest.raises(LoadError) as raised:
+        graphc.load_model(path)
+    assert "\x1b" not in str(raised.value)
 
 
 def test_a_missing_file(tmp_path: Path):
@@ -525,7 +572,7 @@ def test_registering():
 @pytest.mark.parametrize(
     "value",
     [
-        1.5, "text", None, [1, (2, 3)], {"a": [True]}, slice(1, None, 2),
+        1.5, "text", None, float("inf"), [1, (2, 3)], {"a": [True]}, slice(1, None, 2),
         graphc.layers.Dense(3, name="d"), graphc.losses.Huber(0.5),
         graphc.optimizers.Adam(0.1), graphc.regularizers.L1(0.5),
         graphc.initializers.Ones(), graphc.losses.mean_squared_error,

@@ -608,3 +608,37 @@ def test_terminate_on_nan(x: Any, labels: Any) -> None:
         callbacks=[graphc.callbacks.TerminateOnNaN()],
     )
     assert int(model.optimizer.iterations) == 2
+
+
+def test_find_nonfinite_names_op_layer_and_line(x: Any, labels: Any) -> None:
+    class Log(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return ops.log(x - 100.0)
+
+    inputs = graphc.Input((4,))
+    y = layers.Dense(3, name="last")(Log(name="log")(inputs))
+    model = graphc.Model(inputs, y, name="m")
+    loss = graphc.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, target="numpy")
+    weights = model.get_weights()
+    found = model.find_nonfinite(x, labels)
+    assert (found.op, found.value, found.count, found.path) == ("log", "nan", 32, "m/log")
+    text = str(found)
+    assert text.startswith("the first nan comes from log: 32 in f32[B,4]")
+    assert "return ops.log(x - 100.0)" in text
+    assert "in layer 'm/log'" in text
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert int(model.optimizer.iterations) == 0
+    assert model.find_nonfinite(x + 200, labels) is None
+    x[0, 0] = np.inf
+    assert model.find_nonfinite(x, labels).op == "input x"
+
+
+def test_find_nonfinite_in_the_backward_pass(x: Any) -> None:
+    inputs = graphc.Input((4,))
+    y = layers.Dense(1, kernel_initializer="zeros", name="d")(inputs)
+    model = graphc.Model(inputs, ops.sqrt(y), name="m")
+    model.compile("sgd", "mse", target="numpy")
+    found = model.find_nonfinite(x, np.zeros((8, 1)))
+    assert found.value in ("nan", "inf")
+    assert "gradient" in str(found.location.origin)
