@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.frontend import trees
+from graphc.frontend.dtypes import floatx
 from graphc.frontend.execution import compile_step, evaluate_if_small, find_target
 from graphc.frontend.interrupts import DeferredInterrupts
 from graphc.frontend.tensor import Array, Tensor
@@ -27,6 +29,12 @@ HINT_AFTER = 5
 
 LARGEST_SIZE = 2**31 - 1
 """The largest size of a symbolic dimension whose range nobody declared."""
+
+
+_EXECUTABLES: dict[Any, dict[Any, Any]] = {}
+"""What eager programs were compiled to, by target and text, the oldest first."""
+
+MAX_SHARED = 256
 
 
 @dataclass(eq=False)
@@ -111,6 +119,15 @@ class Program:
     def _executable(self, shapes: Sequence[tuple[int, ...]]) -> Any:
         every = [*shapes, *(v.shape for v in self.state)]
         return self.compile_for(bind_shapes(self.graph, every))
+
+    def share_executables(self) -> None:
+        """Takes what was compiled for an equal program, which was traced before."""
+        if not self._executables:
+            text = str(self.graph)
+            key = (self.target, self.passes, hashlib.sha256(text.encode()).digest())
+            if len(_EXECUTABLES) >= MAX_SHARED and key not in _EXECUTABLES:
+                del _EXECUTABLES[next(iter(_EXECUTABLES))]
+            self._executables = _EXECUTABLES.setdefault(key, self._executables)
 
     @property
     def executables(self) -> list[Any]:
@@ -241,14 +258,20 @@ def _array_dtype(x: Any) -> Any:
 
 
 def raw(x: Any) -> Any:
-    """The array to hand to an executable."""
+    """The array to hand to an executable; those of the runtime's own kind stay."""
     if isinstance(x, Array):
         return x.data
-    return (
-        np.asarray(x)
-        if not hasattr(x, "__jax_array__") and isinstance(x, np.generic)
-        else x
-    )
+    if isinstance(x, np.ndarray) or type(x).__module__.startswith("jax"):
+        return x
+    return np.asarray(x)
+
+
+def as_input(x: Any) -> Any:
+    """`raw`, with NumPy's default float64, which nobody chose, as ``config.floatx()``."""
+    array = raw(x)
+    if array.dtype == np.float64 and isinstance(x, (np.ndarray, np.generic)):
+        return array.astype(dtype(floatx()).numpy)
+    return array
 
 
 def wrap(structure: Any, outputs: Sequence[Any]) -> Any:
@@ -265,6 +288,7 @@ def run_program(program: Program, arrays: Sequence[Any]) -> Sequence[Any]:
     state = [v.array() for v in program.state]
     results = evaluate_if_small(program.graph, [*arrays, *state])
     if results is None:
+        program.share_executables()
         return program.run(arrays)
     count = len(results) - len(program.written)
     for variable, array in zip(program.written, results[count:], strict=True):

@@ -333,7 +333,7 @@ class Array(Tensor):
         return format(self.item(), spec) if not self.shape else format(str(self), spec)
 
     def __repr__(self) -> str:
-        return f"Array({self.numpy()!r})"
+        return f"Array{repr(self.numpy()).removeprefix('array')}"
 
     def __str__(self) -> str:
         return str(self.numpy())

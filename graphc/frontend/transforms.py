@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphc.frontend import trees
@@ -12,6 +12,7 @@ from graphc.frontend.program import (
     Program,
     Slot,
     array_type,
+    as_input,
     is_array,
     raw,
     run_program,
@@ -47,13 +48,24 @@ class TensorSpec:
         dtype: str = "float32",
         name: str | None = None,
     ) -> None:
+        if isinstance(shape, (str, bytes)) or not isinstance(shape, Iterable):
+            raise ValueError(
+                "Expected `shape` to be a tuple of integers, None and names of symbols."
+                f" Received: shape={shape!r}"
+            )
         dims: list[Dim] = []
         for position, size in enumerate(shape):
             if size is None:
                 unnamed = "B" if position == 0 else f"D{position}"
                 dims.append(SymbolicDim.symbol(unnamed))
+            elif isinstance(size, str):
+                dims.append(parse_dim(size))
+            elif isinstance(size, SymbolicDim) or size >= 0:
+                dims.append(size)
             else:
-                dims.append(parse_dim(size) if isinstance(size, str) else size)
+                raise ValueError(
+                    f"Expected sizes of at least 0. Received: shape={tuple(shape)}"
+                )
         self.type = TensorType(tuple(dims), _dtype(dtype))
         self.name = name
 
@@ -99,30 +111,41 @@ def trace(function: Callable[..., Any], *specs: Any) -> Graph:
     return program_of(function, specs).graph
 
 
-def program_of(function: Callable[..., Any], specs: Sequence[Any]) -> Program:
+def program_of(
+    function: Callable[..., Any],
+    specs: Sequence[Any],
+    keywords: Mapping[str, Any] | None = None,
+) -> Program:
     """The program of a function for specs or example arrays."""
     types: list[TensorType] = []
+    names: list[str | None] = []
 
-    def slot(leaf: Any) -> Any:
+    def slot(leaf: Any, label: str | None) -> Any:
         if isinstance(leaf, TensorSpec):
             types.append(leaf.type)
-        elif is_array(leaf):
-            types.append(array_type(leaf))
-        elif isinstance(leaf, float) or (
-            isinstance(leaf, int) and not isinstance(leaf, bool)
-        ):
-            types.append(
-                TensorType(
-                    (), _dtype("float32" if isinstance(leaf, float) else "int32")
-                )
-            )
+            label = leaf.name or label
+        elif _is_input(leaf):
+            types.append(array_type(_array(leaf)))
         else:
             return leaf
+        names.append(label)
         return Slot(len(types) - 1)
 
-    arguments = trees.map_leaves(slot, tuple(specs))
+    labels = _argument_names(function, len(specs))
+    arguments = tuple(
+        trees.map_leaves(lambda leaf, label=label: slot(leaf, label), spec)
+        for label, spec in zip(labels, specs, strict=True)
+    )
+    extra = {
+        name: trees.map_leaves(lambda leaf, label=name: slot(leaf, label), spec)
+        for name, spec in (keywords or {}).items()
+    }
     return trace_program(
-        graph_name(function), function, arguments, types, _names(function, arguments)
+        graph_name(function),
+        lambda arguments, extra: function(*arguments, **extra),
+        (arguments, extra),
+        types,
+        names,
     )
 
 
@@ -132,20 +155,13 @@ def graph_name(function: Callable[..., Any]) -> str:
     return name if name.isidentifier() else "function"
 
 
-def _names(
-    function: Callable[..., Any], arguments: tuple[Any, ...]
-) -> list[str | None]:
-    """Parameter names from the function's signature, one per slot."""
+def _argument_names(function: Callable[..., Any], count: int) -> list[str | None]:
+    """Parameter names from the function's signature, one per argument."""
     try:
-        declared = list(inspect.signature(function).parameters)
+        declared: list[str | None] = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         declared = []
-    names: list[str | None] = []
-    for position, argument in enumerate(arguments):
-        count = sum(isinstance(leaf, Slot) for leaf in trees.leaves(argument))
-        label = declared[position] if position < len(declared) else None
-        names += [label] * count
-    return names
+    return (declared + [None] * count)[:count]
 
 
 class JittedFunction:
@@ -163,33 +179,38 @@ class JittedFunction:
         self.passes = passes
         self.programs: dict[Any, Program] = {}
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         if current_trace() is not None:
-            return self.function(*arguments)
-        leaves, structure = trees.flatten(arguments)
-        arrays = [raw(_array(x)) for x in leaves if _is_input(x)]
+            return self.function(*arguments, **keywords)
+        leaves, structure = trees.flatten((arguments, keywords))
+        examples = [_array(x) if _is_input(x) else x for x in leaves]
+        arrays = [raw(x) for x in examples if is_array(x)]
         key = (
             structure,
             tuple((a.shape, str(a.dtype)) for a in arrays),
-            tuple(x for x in leaves if not _is_input(x)),
+            tuple((type(x), x) for x in examples if not is_array(x)),
         )
         program = self.programs.get(key)
         if program is None:
-            examples = [_array(x) if _is_input(x) else x for x in leaves]
-            program = program_of(self.function, trees.unflatten(structure, examples))
+            positional, named = trees.unflatten(structure, examples)
+            program = program_of(self.function, positional, named)
             program.target, program.passes = self.target, self.passes
             self.programs[key] = program
         return trees.map_leaves(Array, program(arrays))
 
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """The method of an object."""
+        return self if instance is None else functools.partial(self, instance)
 
-def _run_eagerly(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+
+def _run_eagerly(
+    function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> Any:
     """Traces a function anew and runs it: what it closes over may have changed."""
-    leaves, structure = trees.flatten(arguments)
+    leaves, structure = trees.flatten((arguments, keywords))
     examples = [_array(x) if _is_input(x) else x for x in leaves]
-    program = program_of(function, trees.unflatten(structure, examples))
-    arrays = [
-        raw(x) for x, given in zip(examples, leaves, strict=True) if _is_input(given)
-    ]
+    program = program_of(function, *trees.unflatten(structure, examples))
+    arrays = [raw(x) for x in examples if is_array(x)]
     return wrap(program.structure, run_program(program, arrays))
 
 
@@ -199,7 +220,7 @@ def _is_input(x: Any) -> bool:
 
 def _array(x: Any) -> Any:
     if is_array(x):
-        return x
+        return Array(as_input(x))
     with autocast(None):
         kinds = {bool: "bool", int: "int32", float: "float32"}
         return Array(_dtype(kinds[type(x)]).numpy.type(x).reshape(()))
@@ -248,8 +269,8 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Any:
     with_value = value_and_grad(function, argnums)
 
     @functools.wraps(function)
-    def gradient(*arguments: Any) -> Any:
-        return with_value(*arguments)[1]
+    def gradient(*arguments: Any, **keywords: Any) -> Any:
+        return with_value(*arguments, **keywords)[1]
 
     return gradient
 
@@ -284,11 +305,12 @@ def value_and_grad(
         argnums = 0
 
     @functools.wraps(function)
-    def differentiated(*arguments: Any) -> Any:
+    def differentiated(*arguments: Any, **keywords: Any) -> Any:
         if current_trace() is None:
-            return _run_eagerly(differentiated, arguments)
+            return _run_eagerly(differentiated, arguments, keywords)
+        called = functools.wraps(function)(functools.partial(function, **keywords))
         if variables is not None:
-            return _differentiate(function, arguments, (), has_aux, variables)
+            return _differentiate(called, arguments, (), has_aux, variables)
         single = isinstance(argnums, int)
         chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums or ())
         if not all(-len(arguments) <= i < len(arguments) for i in chosen):
@@ -297,7 +319,7 @@ def value_and_grad(
                 f" Received: argnums={argnums} for {len(arguments)} arguments"
             )
         chosen = tuple(i + len(arguments) if i < 0 else i for i in chosen)
-        result, gradients = _differentiate(function, arguments, chosen, has_aux, ())
+        result, gradients = _differentiate(called, arguments, chosen, has_aux, ())
         return result, gradients[0] if single else tuple(gradients)
 
     return differentiated

@@ -11,12 +11,11 @@ from graphc.frontend.program import (
     Program,
     Slot,
     array_type,
-    raw,
+    as_input,
     run_program,
     trace_program,
     wrap,
 )
-from graphc.frontend.tensor import Array
 from graphc.frontend.variables import Variable
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def call_eagerly(layer: Layer, arguments: Any, keywords: Any, revision: int) -> 
 
 def _slot(leaf: Any, arrays: list[Any], parts: list[Any]) -> Slot:
     """Adds an array to the inputs of a program, and its type to the key."""
-    array = raw(Array(leaf.numpy()) if isinstance(leaf, Variable) else leaf)
+    array = leaf.numpy() if isinstance(leaf, Variable) else as_input(leaf)
     arrays.append(array)
     parts.append((array.dtype, array.shape))
     return Slot(len(arrays) - 1)

@@ -138,11 +138,10 @@ def name_problem(config: Any) -> str | None:
         for item in level:
             if isinstance(item, dict):
                 name = item.get("name")
-                bad = isinstance(name, str) and (
+                if isinstance(name, str) and (
                     len(name) > MAX_NAME or _CONTROL.search(name)
-                )
-                if bad:
-                    return f"{ascii(name[:80])}, {len(name)} characters long"
+                ):
+                    return f"{name[:80]!a}, {len(name)} characters long"
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)

@@ -17,7 +17,7 @@ class UnreadableFileError(LoadError, OSError):
 
     def __init__(self, path: str, error: OSError | str) -> None:
         reason = error if isinstance(error, str) else error.strerror or str(error)
-        LoadError.__init__(self, f"cannot read {ascii(path)}: {reason}")
+        LoadError.__init__(self, f"cannot read {path!a}: {reason}")
         if isinstance(error, OSError):
             self.errno, self.strerror, self.filename = error.errno, error.strerror, path
 

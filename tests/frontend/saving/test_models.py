@@ -577,7 +577,7 @@ def test_registering():
         graphc.optimizers.Adam(0.1), graphc.regularizers.L1(0.5),
         graphc.initializers.Ones(), graphc.losses.mean_squared_error,
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_objects_round_trip(value: Any):
     config = graphc.saving.serialize_keras_object(value)
