@@ -24,7 +24,7 @@ class Location:
     tracing only the code object and the instruction offset are stored.
     """
 
-    __slots__ = ("_end_column", "_site", "origin", "path")
+    __slots__ = ("_captured", "_end_column", "_site", "origin", "path")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Location:
     ) -> None:
         self._site: tuple[CodeType, int] | tuple[str, int, int] = (file, line, column)
         self._end_column: int | None = None
+        self._captured = False
         self.path = path
         self.origin = origin
 
@@ -53,6 +54,7 @@ class Location:
                 location = cls.__new__(cls)
                 location._site = (frame.f_code, frame.f_lasti)
                 location._end_column = None
+                location._captured = True
                 location.path = path
                 location.origin = None
                 return location
@@ -71,6 +73,7 @@ class Location:
         location = Location.__new__(Location)
         location._site = self._site
         location._end_column = self._end_column
+        location._captured = self._captured
         location.path = path
         location.origin = origin
         return location
@@ -105,13 +108,19 @@ class Location:
         return self._resolve()[2]
 
     def describe(self) -> str:
-        """The ``at file:line:column`` lines of an error, with source and caret."""
+        """The ``at file:line:column`` lines of an error.
+
+        A captured location shows its source with a caret. One that a text names does
+        not: no file that a text names is opened.
+        """
         file, line, column = self._resolve()
         head = f"  at {file}:{line}:{column}"
         if self.path:
             head += f", in layer '{self.path}'"
         if self.origin:
             head += f" ({self.origin})"
+        if not self._captured:
+            return head
         source = linecache.getline(os.path.join(os.getcwd(), file), line).rstrip()
         if not source:
             return head

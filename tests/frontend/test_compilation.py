@@ -58,7 +58,9 @@ def test_graph_with_several_results_and_state() -> None:
     total, product = executable([1.0, 2.0], [3.0, 4.0])
     np.testing.assert_array_equal(total, [4, 6])
     np.testing.assert_array_equal(product, [3, 8])
-    with_state = graphc.compile(lambda x: v.assign_add(x), TensorSpec((2,)), target="numpy")
+    with_state = graphc.compile(
+        lambda x: v.assign_add(x), TensorSpec((2,)), target="numpy"
+    )
     with_state([1.0, 1.0])
     np.testing.assert_array_equal(v, [2, 2])
 
@@ -77,9 +79,13 @@ def test_wrong_arrays() -> None:
     executable = graphc.compile(affine, TensorSpec((3,)), target="numpy")
     with pytest.raises(GraphError, match="takes 1 arrays\n  received: 2"):
         executable(np.ones(3, F32), np.ones(3, F32))
-    with pytest.raises(GraphError, match=r"input 0 is f32\[3\]\n  received: .* i32\[3\]"):
+    with pytest.raises(
+        GraphError, match=r"input 0 is f32\[3\]\n  received: .* i32\[3\]"
+    ):
         executable(np.ones(3, np.int32))
-    with pytest.raises(GraphError, match=r"f32\[3\]\n  received: an array of shape \(4,\)"):
+    with pytest.raises(
+        GraphError, match=r"f32\[3\]\n  received: an array of shape \(4,\)"
+    ):
         executable(np.ones(4, F32))
     with pytest.raises(TypeError, match="A graph has its types"):
         graphc.compile(graphc.trace(affine, TensorSpec((3,))), TensorSpec((3,)))

@@ -81,7 +81,9 @@ IN_CALL = [
 
 
 @pytest.mark.parametrize(
-    ("function", "source", "what", "hint"), IN_CALL, ids=lambda f: getattr(f, "__name__", "")
+    ("function", "source", "what", "hint"),
+    IN_CALL,
+    ids=lambda f: getattr(f, "__name__", ""),
 )
 def test_error_in_a_call(
     function: Callable[[Any], Any], source: str, what: str, hint: str
@@ -216,7 +218,11 @@ def test_labels_that_do_not_fit_point_at_the_output() -> None:
 @pytest.mark.parametrize(
     ("loss", "labels", "wanted"),
     [
-        ("sparse_categorical_crossentropy", (4, 2), "categorical_crossentropy for one-hot"),
+        (
+            "sparse_categorical_crossentropy",
+            (4, 2),
+            "categorical_crossentropy for one-hot",
+        ),
         ("categorical_crossentropy", (4,), "sparse_categorical_crossentropy for class"),
     ],
 )

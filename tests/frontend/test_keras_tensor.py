@@ -16,7 +16,7 @@ def test_shape_dtype_and_name() -> None:
     assert (x.shape, x.dtype, x.ndim, x.name) == ((None, 3, None), "float32", 3, "x")
     assert repr(x) == "<KerasTensor shape=(None, 3, None), dtype=float32, name=x>"
     assert graphc.Input(batch_shape=(2, 3), dtype="int32").shape == (2, 3)
-    with pytest.raises(ValueError, match="integers and None. Received"):
+    with pytest.raises(ValueError, match=r"integers and None\. Received"):
         KerasTensor((None, "a"))
 
 
@@ -33,7 +33,9 @@ def test_operators_and_ops_are_recorded() -> None:
     assert (z.shape, z.dtype) == ((None, 3), "float32")
     model = graphc.Model([x, y], z)
     given = [np.ones((2, 3), np.float32), np.ones((2, 3), np.int32)]
-    np.testing.assert_allclose(model(given), np.full((2, 3), np.sin(3.0) - 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        model(given), np.full((2, 3), np.sin(3.0) - 1), rtol=1e-6
+    )
 
 
 def test_shapes_are_computed() -> None:

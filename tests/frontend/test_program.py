@@ -94,7 +94,10 @@ def test_compiles_are_logged_with_their_cause(caplog: Any) -> None:
         for size in (3, 3, 4, 3):
             program([np.zeros((size, 2), F32)])
     messages = [r.getMessage() for r in caplog.records]
-    assert [m.split(" in ")[0] for m in messages] == ["compiled f for N=3", "compiled f for N=4"]
+    assert [m.split(" in ")[0] for m in messages] == [
+        "compiled f for N=3",
+        "compiled f for N=4",
+    ]
     assert [m.split("s: ")[1] for m in messages] == ["first call", "new shape N=4"]
     assert [(c.name, c.bindings) for c in program.compiles] == [
         ("f", {"N": 3}),
@@ -148,19 +151,29 @@ def press() -> None:
 
 def test_interrupt_waits_for_the_end() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), DeferredInterrupts():
-        press()
-        done.append(True)
+
+    def run() -> None:
+        with DeferredInterrupts():
+            press()
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_second_interrupt_stops_at_once() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), DeferredInterrupts():
-        press()
-        press()
-        done.append(True)
+
+    def run() -> None:
+        with DeferredInterrupts():
+            press()
+            press()
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert done == []
 
 

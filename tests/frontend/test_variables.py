@@ -62,7 +62,9 @@ def test_assignment() -> None:
     assert v.numpy().dtype == F32
     v.assign(Variable(X))
     np.testing.assert_array_equal(v, X)
-    with pytest.raises(ValueError, match=r"'v' with shape=\(3,\). Received: shape=\(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"'v' with shape=\(3,\). Received: shape=\(2,\)"
+    ):
         v.assign(np.zeros(2))
     np.testing.assert_array_equal(v, X)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import graphc
+from tests.frontend.recorded import Recorded
 
 F32 = np.float32
 
@@ -16,69 +17,74 @@ F32 = np.float32
 class Twins:
     """One model of each library, with equal weights.
 
-    The graphc model runs on the evaluator, which needs no compile, unless `target` says
-    otherwise.
+    The Keras model is there only while its results are recorded. The graphc model runs
+    on the evaluator, which needs no compile, unless `target` says otherwise.
     """
 
-    theirs: Any
     ours: Any
+    theirs: Any
     keras: Any
+    recorded: Recorded
     target: str = "numpy"
+
+    def each(self, function: Callable[[Any, Any], None]) -> None:
+        """Calls a function of a model and its library for both."""
+        function(self.ours, graphc)
+        if self.recorded.live:
+            function(self.theirs, self.keras)
 
     def compile(self, arguments: Callable[[Any], dict[str, Any]]) -> None:
         """Compiles both with the arguments made for each library."""
-        self.theirs.compile(**arguments(self.keras))
         self.ours.compile(**arguments(graphc), target=self.target)
-
-    def call(self, method: str, *arguments: Any, **options: Any) -> tuple[Any, Any]:
-        """What a method returns on both: theirs, ours."""
-        theirs = getattr(self.theirs, method)(*arguments, **options)
-        return theirs, getattr(self.ours, method)(*arguments, **options)
+        if self.recorded.live:
+            self.theirs.compile(**arguments(self.keras))
 
     def check(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Fails unless a method returns the same on both; returns graphc's result."""
-        theirs, ours = self.call(method, *arguments, **options)
-        if method == "fit":
-            theirs, ours = theirs.history, ours.history
-        assert_close(ours, theirs)
+
+        def call(model: Any) -> Any:
+            found = getattr(model, method)(*arguments, **options)
+            return found.history if method == "fit" else found
+
+        ours = call(self.ours)
+        assert_close(ours, self.recorded(lambda: call(self.theirs)))
         return ours
 
     def check_weights(self) -> None:
-        """Fails unless the weights are the same, in order, name, shape and value."""
-        assert [w.path for w in self.ours.weights] == [
-            w.path for w in self.theirs.weights
-        ]
-        for w, theirs in zip(self.ours.weights, self.theirs.weights, strict=True):
+        """Fails unless the weights are the same, in order, path, shape and value."""
+        wanted = self.recorded(
+            lambda: [(w.path, np.asarray(w.value)) for w in self.theirs.weights]
+        )
+        for ours, (path, value) in zip(self.ours.weights, wanted, strict=True):
+            assert ours.path == path
             np.testing.assert_allclose(
-                w.numpy(),
-                np.asarray(theirs.value),
-                rtol=1e-3,
-                atol=2e-5,
-                err_msg=w.path,
+                ours.numpy(), value, rtol=1e-3, atol=2e-5, err_msg=path
             )
 
 
 @pytest.fixture
-def twins(rng: np.random.Generator) -> Callable[..., Twins]:
+def twins(
+    rng: np.random.Generator, recorded: Recorded, keras: Any
+) -> Callable[..., Twins]:
     """Makes twins from a function of the library; `x` builds what needs inputs."""
-    keras = pytest.importorskip("keras")
 
     def make(
         build: Callable[[Any], Any], x: Any = None, target: str = "numpy"
     ) -> Twins:
-        keras.utils.clear_session()
         graphc.utils.clear_session()
-        theirs, ours = build(keras), build(graphc)
+        pair = Twins(build(graphc), None, keras, recorded, target)
+        if recorded.live:
+            keras.utils.clear_session()
+            pair.theirs = build(keras)
         if x is not None:
-            theirs(x)
-            ours(x)
-        shapes = [tuple(w.shape) for w in theirs.weights]
-        assert [w.shape for w in ours.weights] == shapes
-        assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
-        weights = [rng.uniform(0.1, 0.9, shape).astype(F32) for shape in shapes]
-        theirs.set_weights(weights)
-        ours.set_weights(weights)
-        return Twins(theirs, ours, keras, target)
+            pair.each(lambda model, _: model(x))
+        wanted = recorded(
+            lambda: [(w.path, list(w.shape)) for w in pair.theirs.weights]
+        )
+        assert [(w.path, list(w.shape)) for w in pair.ours.weights] == wanted
+        weights = [rng.uniform(0.1, 0.9, shape).astype(F32) for _, shape in wanted]
+        pair.each(lambda model, _: model.set_weights(weights))
+        return pair
 
     return make
 

@@ -106,3 +106,11 @@ def test_equality(other: object):
     assert location == Location("f.py", 1, 2, "a", "b")
     assert hash(location) == hash(Location("f.py", 1, 2, "a", "b"))
     assert location != other
+
+
+def test_a_file_that_a_text_names_is_not_opened(tmp_path: Path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("password\n")
+    shown = Location(str(secret), 1, 1, "layer").describe()
+    assert str(secret) in shown
+    assert "password" not in shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -227,15 +227,29 @@ class Model(Saving, Trainer, Layer):
         print_fn: Callable[[str], None] | None = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
-        layer_range: Any = None,
+        layer_range: Sequence[str] | None = None,
     ) -> None:
-        """Prints the layers, their output shapes and their numbers of parameters."""
+        """Prints the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            line_length: The width of the table; that of the terminal by default.
+            positions: Kept for Keras's signature; columns are as wide as their text.
+            print_fn: Called with the text instead of printing it.
+            expand_nested: Whether to list the layers of models in the model.
+            show_trainable: Whether to show which layers are trained.
+            layer_range: The names of the first and the last layer to list, or patterns
+                of their names.
+
+        Raises:
+            ValueError: If `layer_range` matches no layers.
+        """
         print_summary(
             self,
             line_length=line_length,
             print_fn=print_fn,
             expand_nested=expand_nested,
             show_trainable=show_trainable,
+            layer_range=layer_range,
         )
 
     def consists_of_layers(self) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graphc.frontend import trees
-from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.keras_tensor import symbolic_leaves
 from graphc.frontend.layers.layer import Layer
 from graphc.ir import dtype
 
@@ -25,6 +25,7 @@ def print_summary(
     print_fn: Callable[[str], None] | None = None,
     expand_nested: bool = False,
     show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
 ) -> None:
     """Prints a model's layers, output shapes and numbers of parameters."""
     table = Table(show_lines=True)
@@ -34,7 +35,7 @@ def print_summary(
     if show_trainable:
         table.add_column("Trainable", justify="center")
     shapes = output_shapes(model)
-    for depth, layer in _rows(model, expand_nested):
+    for depth, layer in _in_range(list(_rows(model, expand_nested)), layer_range):
         cells = [
             f"{'  ' * depth}{escape(layer.name)} ({type(layer).__name__})",
             escape(shapes.get(id(layer), "?" if layer.built else "? (unbuilt)")),
@@ -61,15 +62,39 @@ def output_shapes(model: Model) -> dict[int, str]:
     shapes: dict[int, str] = {}
     if model._function is None:
         return shapes
-    tensors = [*model.function.inputs]
-    for operation in model.function.operations:
-        tensors += [
-            t for t in trees.leaves(operation.outputs) if isinstance(t, KerasTensor)
-        ]
-    for tensor in tensors:
+    for tensor in model.function.inputs:
         assert tensor.operation is not None
-        shapes.setdefault(id(tensor.operation.function), str(tensor.shape))
+        shapes[id(tensor.operation.function)] = str(tensor.shape)
+    for operation in model.function.operations:
+        outputs = symbolic_leaves(operation.outputs)
+        shown = ", ".join(str(tensor.shape) for tensor in outputs)
+        shapes.setdefault(id(operation.function), shown)
+        if isinstance(getattr(operation.function, "layers", None), list):
+            shapes = output_shapes(operation.function) | shapes
     return shapes
+
+
+def _in_range(
+    rows: list[tuple[int, Layer]], layer_range: Sequence[str] | None
+) -> list[tuple[int, Layer]]:
+    """The rows from the first name that matches to the last one."""
+    if layer_range is None:
+        return rows
+    if len(layer_range) != 2:
+        raise ValueError(
+            "Expected `layer_range` to be a first and a last layer name, or patterns of"
+            f" names. Received: layer_range={layer_range}"
+        )
+    first, last = (
+        [i for i, (_, layer) in enumerate(rows) if re.match(pattern, layer.name)]
+        for pattern in layer_range
+    )
+    if not first or not last:
+        raise ValueError(
+            "Expected `layer_range` to match layers of the model."
+            f" Received: layer_range={list(layer_range)}"
+        )
+    return rows[min(first[0], last[-1]) : max(first[0], last[-1]) + 1]
 
 
 def _rows(model: Any, expand_nested: bool, depth: int = 0) -> Any:

@@ -35,7 +35,9 @@ class NonFinite:
     operands: tuple[tuple[float, float], ...]
 
     def __str__(self) -> str:
-        lines = [f"the first {self.value} comes from {self.op}: {self.count} in {self.type}"]
+        lines = [
+            f"the first {self.value} comes from {self.op}: {self.count} in {self.type}"
+        ]
         for low, high in self.operands:
             lines.append(f"  operand in {low:g} .. {high:g}")
         if self.location is not None:
@@ -94,7 +96,9 @@ class _Finder(Evaluator):
             type,
             None if location is None else location.path,
             location,
-            tuple((float(o.min()), float(o.max())) for o in operands if _sized_float(o)),
+            tuple(
+                (float(o.min()), float(o.max())) for o in operands if _sized_float(o)
+            ),
         )
         if is_nan:
             self.nan = found

@@ -270,6 +270,7 @@ def test_inputs_of_many_kinds() -> None:
     for given in (X, X.astype(np.float64), X.tolist(), Array(X), graphc.Variable(X)):
         found = dense(given)
         assert (found.dtype, found.shape) == ("float32", (2, 2))
+
     class Sum(layers.Layer):
         def call(self, parts: Any, extra: Any = None) -> Any:
             return parts["a"] + parts["b"][0] + extra
@@ -304,7 +305,9 @@ def test_losses_of_an_eager_call() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.penalty = Penalty()
-            self.dense = layers.Dense(2, kernel_regularizer="l2", activity_regularizer="l1")
+            self.dense = layers.Dense(
+                2, kernel_regularizer="l2", activity_regularizer="l1"
+            )
 
         def call(self, x: Any) -> Any:
             self.add_loss(0.5)
@@ -347,7 +350,9 @@ def test_masks_are_filled_in() -> None:
     seen = []
 
     class Takes(layers.Layer):
-        def call(self, query: Any, value: Any, query_mask: Any = None, value_mask: Any = None):
+        def call(
+            self, query: Any, value: Any, query_mask: Any = None, value_mask: Any = None
+        ):
             seen.append((query_mask is not None, value_mask is not None))
             return query
 

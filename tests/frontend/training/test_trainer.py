@@ -622,12 +622,19 @@ def test_find_nonfinite_names_op_layer_and_line(x: Any, labels: Any) -> None:
     model.compile("adam", loss, target="numpy")
     weights = model.get_weights()
     found = model.find_nonfinite(x, labels)
-    assert (found.op, found.value, found.count, found.path) == ("log", "nan", 32, "m/log")
+    assert (found.op, found.value, found.count, found.path) == (
+        "log",
+        "nan",
+        32,
+        "m/log",
+    )
     text = str(found)
     assert text.startswith("the first nan comes from log: 32 in f32[B,4]")
     assert "return ops.log(x - 100.0)" in text
     assert "in layer 'm/log'" in text
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True)
+    )
     assert int(model.optimizer.iterations) == 0
     assert model.find_nonfinite(x + 200, labels) is None
     x[0, 0] = np.inf
