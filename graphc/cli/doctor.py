@@ -11,6 +11,7 @@ import numpy as np
 from graphc import __version__
 from graphc.ir import Graph, building, evaluate, tensor_type
 from graphc.ir import ops as ir_ops
+from graphc.runtime import BACKENDS
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.targets import Target, targets
 
@@ -39,7 +40,8 @@ def doctor(context: click.Context) -> None:
 def check(target: Target) -> tuple[bool, str]:
     """Whether a small graph gives right results on a target, and what to add to that."""
     if not target.available:
-        extra = f" (pip install '{target.extra}')" if target.extra else ""
+        helps = target.extra and target.backend in BACKENDS
+        extra = f" (pip install '{target.extra}')" if helps else ""
         return False, f": {target.reason}{extra}"
     graph = small_graph()
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)

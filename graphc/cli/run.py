@@ -13,6 +13,7 @@ from graphc.cli.text import printable, read_graph, write_whole
 from graphc.frontend import trees
 from graphc.frontend.compilation import compile
 from graphc.frontend.saving import load_model
+from graphc.frontend.tracing import without_locations
 from graphc.ir import Graph
 from graphc.ir.errors import LoadError
 
@@ -55,11 +56,18 @@ def run(file: str, inputs: tuple[str, ...], output: str | None, target: str) -> 
 
 
 def _run_model(file: str, inputs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]:
-    model = load_model(file, compile=False)
-    names = model.input_names
-    given = read_inputs(inputs, names)
-    outputs = model.predict(given[0] if len(given) == 1 else given, verbose=0)
+    with without_locations():
+        model = load_model(file, compile=False)
+        # A subclassed model's inputs have no names: they go by position.
+        count = max(1, len(inputs))
+        names = model.input_names if model.has_function() else _positions(count)
+        given = read_inputs(inputs, names)
+        outputs = model.predict(given[0] if len(given) == 1 else given, verbose=0)
     return [np.asarray(x) for x in trees.leaves(outputs)]
+
+
+def _positions(count: int) -> list[str]:
+    return ["x", *(f"x_{i}" for i in range(1, count))]
 
 
 def _run_graph(

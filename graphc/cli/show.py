@@ -9,6 +9,7 @@ import click
 
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
+from graphc.frontend.tracing import without_locations
 from graphc.ir import Graph
 from graphc.ir.cost import graph_cost
 from graphc.ir.types import product
@@ -35,8 +36,9 @@ def show(file: str, kind: str, batch: int | None, only_graph: bool) -> None:
     the graph's text, its cost in FLOPs and bytes, and its number of parameters.
     """
     if file != "-" and Path(file).suffix == ".graphc":
-        model = load_model(file)
-        graph = model.graph(kind, batch)
+        with without_locations():
+            model = load_model(file)
+            graph = model.graph(kind, batch)
         if not only_graph:
             model.summary(print_fn=lambda text: click.echo(printable(text)))
     else:

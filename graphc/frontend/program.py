@@ -51,6 +51,7 @@ class Program:
         target: The target it is compiled for.
         passes: The pipeline to run instead of the target's own.
         compiles: One record per compile, in order.
+        siblings: Programs of the same function for other types, traced before.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Program:
     target: str = "xla"
     passes: str | None = None
     compiles: list[Compile] = field(default_factory=list)
+    siblings: list[Program] = field(default_factory=list)
     on_status: Callable[[str], None] | None = None
     _executables: dict[Any, Any] = field(default_factory=dict)
     _joined: State | None = None
@@ -148,7 +150,11 @@ class Program:
     def _compile(self, bindings: dict[str, int]) -> Any:
         start = time.perf_counter()
         size = ", ".join(f"{s}={n}" for s, n in bindings.items())
-        cause = "first call" if not self.compiles else f"new shape {size}"
+        count = len(self.compiles) + sum(len(p.compiles) for p in self.siblings)
+        if not self.compiles and count:
+            types = [str(p.type) for p in self.graph.parameters[: self.inputs]]
+            size = ", ".join([*types, *([size] if size else [])])
+        cause = f"new shape {size}" if count else "first call"
         if self.on_status is not None:
             self.on_status(f"compiling {self.name}{f' for {size}' if size else ''}")
         written = set(self.written)
@@ -164,7 +170,7 @@ class Program:
             seconds,
             cause,
         )
-        if len(self.compiles) == HINT_AFTER:
+        if count + 1 == HINT_AFTER:
             logger.warning(
                 "%s has been compiled for %d shapes. Every new shape costs a compile:"
                 " give batches of one size (drop or pad the last one), or round sizes"

@@ -44,7 +44,7 @@ class Trace:
         self.graph = graph
         self.parent = parent
         self.builder = GraphBuilder(graph)
-        self.builder.capture = True
+        self.builder.capture = _LOCAL.locations
         self.builder.path = parent.builder.path if parent else current_path() or None
         self.builder.barrier = replay.__code__
         self.builder.fallback = parent.builder.fallback if parent else None
@@ -158,9 +158,20 @@ class Trace:
 class _Local(threading.local):
     def __init__(self) -> None:
         self.traces: list[Trace] = []
+        self.locations = True
 
 
 _LOCAL = _Local()
+
+
+@contextmanager
+def without_locations() -> Iterator[None]:
+    """While open, traced nodes get no location: no line is a user's."""
+    _LOCAL.locations = False
+    try:
+        yield
+    finally:
+        _LOCAL.locations = True
 
 
 def current_trace() -> Trace | None:

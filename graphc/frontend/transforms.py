@@ -344,7 +344,7 @@ def _differentiate(
         filled = [next(made) if _is_differentiable(leaf) else leaf for leaf in flat]
         inputs = trees.unflatten(structure, filled)
         result = function(*inputs)
-        loss, aux = result if has_aux else (result, None)
+        loss, aux = _split(result, has_aux, outer)
         leaves, aux_structure = trees.flatten(aux)
         head = value(loss)
         results = [head, *(value(leaf) for leaf in leaves)]
@@ -385,6 +385,25 @@ def _is_differentiable(leaf: Any) -> bool:
 def _loss_name(function: Callable[..., Any]) -> str:
     name = graph_name(function)
     return "loss" if name == "function" else name
+
+
+def _split(result: Any, has_aux: bool, trace: Trace) -> tuple[Any, Any]:
+    """The value to differentiate and the auxiliary outputs."""
+    pair = isinstance(result, (tuple, list)) and len(result) == 2
+    if has_aux and not pair:
+        raise GraphError(
+            "with has_aux=True the function must return (value, auxiliary outputs)",
+            received=type(result).__name__,
+            location=Location.capture(trace.builder.path),
+        )
+    if not has_aux and isinstance(result, (tuple, list, dict)):
+        raise GraphError(
+            "only a scalar float has a gradient",
+            received=f"a function that returns a {type(result).__name__}",
+            location=Location.capture(trace.builder.path),
+            hint="return further outputs with has_aux=True, as (value, others)",
+        )
+    return (result[0], result[1]) if has_aux else (result, None)
 
 
 def _check_scalar(head: Any, trace: Trace) -> None:

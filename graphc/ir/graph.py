@@ -285,10 +285,22 @@ class Graph:
         """A copy with dimension symbols bound to integers within their ranges.
 
         Raises:
-            GraphError: If a size is outside the declared range of its symbol.
+            GraphError: For an unknown symbol, or a size that is no integer within the
+                declared range of its symbol.
         """
         for name, size in symbols.items():
-            low, high = self.ranges.get(name, (0, size))
+            if name not in self.ranges:
+                raise GraphError(
+                    f"graph @{self.name} has no dimension symbol {name!r}",
+                    received=f"{name}={size}",
+                    hint=f"its symbols: {', '.join(self.ranges) or 'none'}",
+                )
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise GraphError(
+                    f"graph @{self.name}: {name} must be an integer",
+                    received=f"{name}={size!r}",
+                )
+            low, high = self.ranges[name]
             if not low <= size <= high:
                 raise GraphError(
                     f"graph @{self.name}: {name} must be in {low}..{high}",

@@ -29,6 +29,19 @@ def sizes(name: str, given: Any, rank: int, smallest: int = 1) -> tuple[int, ...
     return listed
 
 
+def refuse_empty(layer: Layer, inputs: Any, outputs: Any) -> None:
+    """Raises a ValueError if a window is larger than what it moves over.
+
+    The output then has a size of 0, which no later layer can do anything with.
+    """
+    if 0 in outputs.shape[1:] and 0 not in inputs.shape[1:]:
+        raise ValueError(
+            f"Layer '{layer.name}': the window is larger than the input, so the output"
+            f" would be empty. Received: inputs of shape {tuple(inputs.shape)}, outputs"
+            f" of shape {tuple(outputs.shape)}"
+        )
+
+
 class BaseConv(Layer):
     """What all convolutions share: sizes, kernel, bias and activation.
 
@@ -163,6 +176,7 @@ class BaseConv(Layer):
     def call(self, inputs: Any) -> Any:
         """Convolves, adds the bias and applies the activation."""
         x = self.convolve(inputs)
+        refuse_empty(self, inputs, x)
         if self.bias is not None:
             bias = self.bias
             if self.data_format == "channels_first":

@@ -271,6 +271,12 @@ class GraphCalls(Layer):
         with name_scope(self.name):
             return self._run(saved, tensors, training)
 
+    def input_types(self) -> list[TensorType]:
+        """The types of the inputs of the first saved call."""
+        part = self.saved_entry["graph"]["calls"][0]["inference"]
+        parameters = self._included[part["graph"]].graph.parameters
+        return [p.type for p in parameters[: len(parameters) - len(part["reads"])]]
+
     def _find_call(
         self, bound: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Any], bool]:

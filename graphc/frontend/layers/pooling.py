@@ -6,7 +6,7 @@ from typing import Any
 
 from graphc.frontend import ops
 from graphc.frontend.config import standardize_data_format
-from graphc.frontend.layers.convolution import sizes
+from graphc.frontend.layers.convolution import refuse_empty, sizes
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
 
@@ -48,9 +48,11 @@ class _Pooling(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Pools the inputs."""
-        return type(self).pool(
+        outputs = type(self).pool(
             inputs, self.pool_size, self.strides, self.padding, self.data_format
         )
+        refuse_empty(self, inputs, outputs)
+        return outputs
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""

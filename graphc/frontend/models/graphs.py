@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from graphc.frontend import trees
 from graphc.frontend.initial_values import Draw, initial_values_graph
 from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.layers.graph_layer import GraphCalls
 from graphc.frontend.program import Program
 from graphc.frontend.training import losses
 from graphc.ir import Graph, TensorType, dtype
@@ -56,12 +57,25 @@ def _program(model: Model, kind: str) -> Program:
             raise ValueError(
                 f"Call compile() before graph({kind!r}): the step needs a loss."
             )
-        batch = (x, target_types(model))
+        batch = _known_targets(model) or (x, target_types(model))
     types, structure = trees.flatten(batch, is_leaf=_is_type)
     return step.trace(tuple(types), structure)
 
 
+def _known_targets(model: Model) -> Any:
+    """A batch with targets that a step was run on, or None."""
+    for batch in model.known_batches():
+        if isinstance(batch, tuple) and len(batch) > 1:
+            return batch
+    return None
+
+
 def _input_types(model: Model, kind: str) -> Any:
+    for program_batch in model.known_batches():
+        return program_batch[0] if isinstance(program_batch, tuple) else program_batch
+    if isinstance(model, GraphCalls):
+        types = model.input_types()
+        return types[0] if len(types) == 1 else types
     if model._function is None:
         raise ValueError(
             f"Model '{model.name}' has no symbolic inputs, so graph({kind!r}) needs to"

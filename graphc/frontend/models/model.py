@@ -97,6 +97,10 @@ class Model(Saving, Trainer, Layer):
         else:
             super().ensure_built(bound)
 
+    def has_function(self) -> bool:
+        """Whether the model has symbolic inputs and outputs."""
+        return self._function is not None
+
     def has_call(self) -> bool:
         """Whether the model can be called; one with its own train_step may not be."""
         return self._function is not None or type(self).call is not Model.call

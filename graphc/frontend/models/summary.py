@@ -69,8 +69,9 @@ def output_shapes(model: Model) -> dict[int, str]:
         outputs = symbolic_leaves(operation.outputs)
         shown = ", ".join(str(tensor.shape) for tensor in outputs)
         shapes.setdefault(id(operation.function), shown)
-        if isinstance(getattr(operation.function, "layers", None), list):
-            shapes = output_shapes(operation.function) | shapes
+        called: Any = operation.function
+        if isinstance(getattr(called, "layers", None), list):
+            shapes = output_shapes(called) | shapes
     return shapes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,23 @@ def grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
             group, start = [], index + 1
     if group:
         yield start, group
+
+
+def flat_logs(logs: Any) -> dict[str, Any]:
+    """The logs of a step by name, those of nested dicts among them.
+
+    Raises:
+        ValueError: If a step returned something else than a dict.
+    """
+    if not isinstance(logs, Mapping):
+        raise ValueError(
+            "Expected `train_step` and `test_step` to return a dict of logs by name."
+            f" Received: {type(logs).__name__}"
+        )
+    flat: dict[str, Any] = {}
+    for name, value in logs.items():
+        flat.update(flat_logs(value) if isinstance(value, Mapping) else {name: value})
+    return flat
 
 
 def verbosity(verbose: Any) -> int:

@@ -126,6 +126,7 @@ class Step:
         )
         program.target = self.model.target
         program.on_status = self.status
+        program.siblings = list(self.programs.values())
         self.model.forget_traced_losses()
         self.programs[structure, types] = program
         if self.status is not None:

@@ -23,6 +23,7 @@ from graphc.frontend.training.data import (
 )
 from graphc.frontend.training.loops import (
     as_validation,
+    flat_logs,
     grouped,
     joined,
     refuse_unknown,
@@ -69,6 +70,11 @@ class Trainer:
     def steps(self) -> list[list[Program]]:
         """The programs traced so far, by step."""
         return [list(step.programs.values()) for step in self._steps.values()]
+
+    def known_batches(self) -> list[Any]:
+        """The types of the batches that steps were traced for, in their structure."""
+        keys = [key for step in self._steps.values() for key in step.programs]
+        return [trees.unflatten(structure, types) for structure, types in keys]
 
     # -- compile -------------------------------------------------------------------------
 
@@ -188,14 +194,12 @@ class Trainer:
             return self._scaled(total), (total, y_pred)
 
         variables = self.trainable_variables  # type: ignore[attr-defined]
-        if not variables:
-            raise ValueError(
-                "The model has no trainable weights. Received: a model whose layers"
-                " are all frozen or without weights"
-            )
-        differentiated = value_and_grad(loss, has_aux=True, variables=variables)
-        (_, (total, y_pred)), gradients = differentiated()
-        self.optimizer.apply(gradients, variables)
+        if variables:
+            differentiated = value_and_grad(loss, has_aux=True, variables=variables)
+            (_, (total, y_pred)), gradients = differentiated()
+            self.optimizer.apply(gradients, variables)
+        else:  # frozen, or without weights: there is a loss to report all the same
+            _, (total, y_pred) = loss()
         self._track_loss(total, x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
@@ -342,10 +346,10 @@ class Trainer:
         self.clear_losses()  # type: ignore[attr-defined]
 
     def _traced_train_step(self, batch: Any) -> Any:
-        return self.train_step(batch)
+        return flat_logs(self.train_step(batch))
 
     def _traced_test_step(self, batch: Any) -> Any:
-        return self.test_step(batch)
+        return flat_logs(self.test_step(batch))
 
     def _traced_predict_step(self, batch: Any) -> Any:
         return self.predict_step(batch)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import graphc
 from tests.frontend.recorded import archive, keras, recorded
 from tests.frontend.twins import Twins, twins
 
@@ -282,7 +281,8 @@ def test_batch_normalization(frozen: bool, twins: Make, x: Any, labels: Any) -> 
 def test_a_frozen_layer_stays_and_thaws(twins: Make, x: Any, labels: Any) -> None:
     pair = twins(mlp)
     for trainable in (False, True):
-        pair.each(lambda model, _: setattr(model.layers[0], "trainable", trainable))
+        for model in filter(None, (pair.ours, pair.theirs)):
+            model.layers[0].trainable = trainable
         pair.compile(classify)
         before = pair.ours.layers[0].get_weights()
         train(pair, x, labels)
