@@ -41,7 +41,7 @@ def test_a_loaded_subclassed_model_has_its_predict_graph(tmp_path: Any) -> None:
     model.save(tmp_path / "m.graphc")
     graph = graphc.load_model(tmp_path / "m.graphc").graph("predict")
     graph.verify()
-    assert [str(p.type) for p in graph.parameters][0] == "f32[B,4]"
+    assert str(graph.parameters[0].type) == "f32[B,4]"
 
 
 def test_nested_logs_are_flat() -> None:
