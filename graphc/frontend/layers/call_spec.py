@@ -135,10 +135,20 @@ def build_arguments(layer: Any, bound: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply(call: Callable[..., Any], layer: Any, bound: dict[str, Any]) -> Any:
-    """Calls with arguments by name, those of ``*args`` and ``**kwargs`` spread."""
+    """Calls with arguments by name, those of ``*args`` and ``**kwargs`` spread.
+
+    Raises:
+        ValueError: If the call returns None.
+    """
     signature = signature_of(call)
     arguments = inspect.BoundArguments(signature, dict(bound))  # type: ignore[arg-type]
-    return call(layer, *arguments.args, **arguments.kwargs)
+    outputs = call(layer, *arguments.args, **arguments.kwargs)
+    if outputs is None:
+        raise ValueError(
+            f"Layer '{layer.name}': the `call()` of {type(layer).__name__} must return"
+            " its outputs. Received: None"
+        )
+    return outputs
 
 
 def as_arrays(x: Any) -> Any:

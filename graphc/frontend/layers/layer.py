@@ -461,11 +461,6 @@ class Layer:
             cast = self._autocast(bound)
             with autocast(self._autocast_dtype()):
                 outputs = apply(type(self).call, self, cast)
-                if outputs is None:
-                    raise ValueError(
-                        f"Layer '{self.name}': the `call()` of {type(self).__name__}"
-                        " must return its outputs. Received: None"
-                    )
                 outputs = self._with_masks(bound, outputs, masks)
                 self._regularize(outputs)
         return outputs

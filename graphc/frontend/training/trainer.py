@@ -31,8 +31,10 @@ from graphc.frontend.training.loops import (
 )
 from graphc.frontend.training.metrics import Mean, Metric
 from graphc.frontend.training.nonfinite import NonFinite, find_nonfinite
+from graphc.frontend.training.state_steps import call_step, takes_state
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
+from graphc.frontend.variables import Variable
 from graphc.ir.errors import GraphError
 
 
@@ -309,6 +311,11 @@ class Trainer:
         """The names of the metrics."""
         return [metric.name for metric in self.metrics]
 
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The variables of all metrics, in the order of `metrics`."""
+        return [v for metric in self.metrics for v in metric.variables]
+
     def log_names(self) -> list[str]:
         """The names of logs, in the order in which lists of results have them."""
         names: list[str] = []
@@ -340,19 +347,30 @@ class Trainer:
                 raise
         if kind == "train_step" and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+        steps = {"train_step": self.train_step, "eval_step": self.test_step}
+        if kind in steps and takes_state(steps[kind]):
+            # The state has a place for each variable before the step runs.
+            run_abstractly(self._build_metrics, types, structure)
+
+    def _build_metrics(self, batch: Any) -> None:
+        x, y, _ = unpack_x_y_sample_weight(batch)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        for part in (self._compile_loss, self._compile_metrics):
+            if part is not None and not part.built:
+                part.build(y, y_pred)
 
     def forget_traced_losses(self) -> None:
         """Drops what layers collected with `add_loss` while a step was traced."""
         self.clear_losses()  # type: ignore[attr-defined]
 
     def _traced_train_step(self, batch: Any) -> Any:
-        return flat_logs(self.train_step(batch))
+        return flat_logs(call_step(self.train_step, self, batch, "train_step"))
 
     def _traced_test_step(self, batch: Any) -> Any:
-        return flat_logs(self.test_step(batch))
+        return flat_logs(call_step(self.test_step, self, batch, "eval_step"))
 
     def _traced_predict_step(self, batch: Any) -> Any:
-        return self.predict_step(batch)
+        return call_step(self.predict_step, self, batch, "predict")
 
     # -- loops ---------------------------------------------------------------------------
 
