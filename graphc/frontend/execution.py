@@ -15,8 +15,9 @@ from graphc.runtime.targets import find_target
 __all__ = [
     "compile_step",
     "eager_executable",
-    "evaluate_if_small",
+    "evaluate_small",
     "find_target",
+    "is_small",
     "run_once",
 ]
 
@@ -41,14 +42,13 @@ def compile_step(
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:
     """The results of a bound graph that is run once."""
-    results = evaluate_if_small(graph, arrays)
-    return compile_graph(graph)(*arrays) if results is None else results
+    if is_small(graph):
+        return evaluate_small(graph, arrays)
+    return compile_graph(graph)(*arrays)
 
 
-def evaluate_if_small(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any] | None:
-    """The results of a bound graph from the evaluator, or None if it is too large."""
-    if not is_small(graph):
-        return None
+def evaluate_small(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:
+    """The results of a bound graph from the evaluator."""
     return evaluate(graph, *(np.asarray(a) for a in arrays))
 
 

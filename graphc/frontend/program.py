@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -14,7 +15,12 @@ import numpy as np
 
 from graphc.frontend import trees
 from graphc.frontend.dtypes import floatx
-from graphc.frontend.execution import compile_step, evaluate_if_small, find_target
+from graphc.frontend.execution import (
+    compile_step,
+    evaluate_small,
+    find_target,
+    is_small,
+)
 from graphc.frontend.interrupts import DeferredInterrupts
 from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import Trace, value
@@ -121,6 +127,11 @@ class Program:
     def _executable(self, shapes: Sequence[tuple[int, ...]]) -> Any:
         every = [*shapes, *(v.shape for v in self.state)]
         return self.compile_for(bind_shapes(self.graph, every))
+
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether evaluating the graph costs less than compiling it."""
+        return is_small(self.graph)
 
     def share_executables(self) -> None:
         """Takes what was compiled for an equal program, which was traced before."""
@@ -291,11 +302,11 @@ def run_program(program: Program, arrays: Sequence[Any]) -> Sequence[Any]:
     Small programs run on the evaluator, which costs less than compiling them; which
     one runs depends on sizes alone, so equal calls give equal bits.
     """
-    state = [v.array() for v in program.state]
-    results = evaluate_if_small(program.graph, [*arrays, *state])
-    if results is None:
+    if not program.is_small:
         program.share_executables()
         return program.run(arrays)
+    state = [v.array() for v in program.state]
+    results = evaluate_small(program.graph, [*arrays, *state])
     count = len(results) - len(program.written)
     for variable, array in zip(program.written, results[count:], strict=True):
         variable.assign(array)

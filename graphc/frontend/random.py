@@ -67,14 +67,26 @@ class SeedGenerator:
             )
         self.name = name or "seed_generator"
         self._initial_seed = seed
-        if seed is None:
-            low, _ = path_hash(next_draw(f"{current_path()}/{self.name}"))
-            word = (global_seed() ^ low) & 0xFFFFFFFF
-        else:
-            word = int(seed) & 0xFFFFFFFF
+        path = next_draw(f"{current_path()}/{self.name}") if seed is None else ""
         self.state = Variable(
-            np.array([word, 0], np.uint32), trainable=False, name="seed_generator_state"
+            self._first_state(path), trainable=False, name="seed_generator_state"
         )
+        self._owned = False
+
+    def _first_state(self, path: str) -> np.ndarray[Any, Any]:
+        word = self._initial_seed
+        if word is None:
+            word = global_seed() ^ path_hash(path)[0]
+        return np.array([int(word) & 0xFFFFFFFF, 0], np.uint32)
+
+    def adopt(self, path: str) -> None:
+        """Starts at what belongs to `path`: the layer's that has the generator.
+
+        Without it, seeds would depend on how many generators were made before.
+        """
+        if self._initial_seed is None and not self._owned:
+            self.state.assign(self._first_state(drawing_path(path)))
+        self._owned = True
 
     def next(self, ordered: bool = True) -> Any:
         """A seed, u32[2] = (seed, counter); the counter then goes up by one."""

@@ -53,6 +53,7 @@ class Trace:
         self.captured: dict[Value, Value] = {}
         self._current: dict[Variable, TracedTensor] = {}
         self._sizes: dict[str, Operand] = {}
+        self._names: set[str] = set()
 
     @property
     def module(self) -> Any:
@@ -71,9 +72,9 @@ class Trace:
 
     def parameter(self, type: TensorType, name: str | None = None) -> TracedTensor:
         """Adds a parameter to the graph."""
-        taken = {p.name for p in self.graph.parameters}
         if name is not None:
-            name = unique(sanitize_name(name), taken)
+            name = unique(sanitize_name(name), self._names)
+            self._names.add(name)
         return TracedTensor(self.graph.add_parameter(type, name))
 
     def capture(self, operand: Operand) -> Operand:

@@ -156,11 +156,16 @@ def graph_name(function: Callable[..., Any]) -> str:
 
 
 def _argument_names(function: Callable[..., Any], count: int) -> list[str | None]:
-    """Parameter names from the function's signature, one per argument."""
+    """Parameter names from the function's or layer's signature, one per argument."""
     try:
-        declared: list[str | None] = list(inspect.signature(function).parameters)
+        signature = inspect.signature(getattr(function, "call", function))
     except (TypeError, ValueError):
-        declared = []
+        return [None] * count
+    declared: list[str | None] = [
+        p.name
+        for p in signature.parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     return (declared + [None] * count)[:count]
 
 

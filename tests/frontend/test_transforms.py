@@ -66,6 +66,15 @@ def test_trace_takes_structures_arrays_and_numbers() -> None:
     same(evaluate(graph, X, X, F32(2.0))[0], 4 * X)
 
 
+def test_trace_of_a_model_and_of_variadic_functions() -> None:
+    inputs = graphc.Input((3,))
+    model = graphc.Model(inputs, graphc.layers.Dense(2, name="d")(inputs), name="m")
+    graph = graphc.trace(model, TensorSpec((None, 3)))
+    assert [p.name for p in graph.parameters] == ["inputs", "d_kernel", "d_bias"]
+    graph = graphc.trace(lambda *xs: xs[0] + xs[1], TensorSpec(()), TensorSpec(()))
+    assert [p.name for p in graph.parameters] == [None, None]
+
+
 def test_trace_shows_state() -> None:
     v = graphc.Variable(X, name="v")
     graph = graphc.trace(lambda x: v.assign_add(x) * 2.0, TensorSpec((3,)))

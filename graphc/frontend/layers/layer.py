@@ -8,11 +8,10 @@ inputs, casts them to the compute dtype, and passes `training` and masks on.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +26,7 @@ from graphc.frontend import (
 )
 from graphc.frontend.dtypes import is_float
 from graphc.frontend.keras_tensor import Operation, record, symbolic_leaves
+from graphc.frontend.layers.building import scoped
 from graphc.frontend.layers.call_spec import (
     CALL_CONTEXT,
     accepts,
@@ -50,6 +50,7 @@ from graphc.frontend.random import SeedGenerator
 from graphc.frontend.stateless import call_stateless
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import (
+    current_path,
     current_trace,
     located_errors,
     name_scope,
@@ -93,7 +94,7 @@ class Layer:
         """Makes `build` work the same whoever calls it."""
         super().__init_subclass__(**keywords)
         if "build" in cls.__dict__:
-            cls.build = _scoped(cls.build)
+            cls.build = scoped(cls.build)
 
     _constructed_with: tuple[tuple[Any, ...], dict[str, Any]]
     created_at: Location | None
@@ -201,15 +202,17 @@ class Layer:
         wanted = dtype or self.variable_dtype
         if initializer is None:
             initializer = "glorot_uniform" if is_float(wanted) else "zeros"
-        variable = Variable(
-            initializers.get(initializer),
-            shape=() if shape is None else shape,
-            dtype=wanted,
-            trainable=trainable,
-            autocast=autocast,
-            aggregation=aggregation,
-            name=name or "variable",
-        )
+        inside = current_path().rpartition("/")[2] == self.name
+        with nullcontext() if inside else name_scope(self.name):
+            variable = Variable(
+                initializers.get(initializer),
+                shape=() if shape is None else shape,
+                dtype=wanted,
+                trainable=trainable,
+                autocast=autocast,
+                aggregation=aggregation,
+                name=name or "variable",
+            )
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
@@ -232,6 +235,8 @@ class Layer:
             self.check_initialized()
         if isinstance(given, Variable):
             self._own(given)
+        elif isinstance(given, SeedGenerator):
+            given.adopt(f"{self.name}/{name}")
         object.__setattr__(self, name, given)
         if (
             self.__dict__.get("built")
@@ -693,25 +698,6 @@ class _Revision:
 
 
 _REVISION = _Revision()
-
-
-def _scoped(build: Callable[..., None]) -> Callable[..., None]:
-    """`build` with weights named below the layer, which is then built."""
-
-    @functools.wraps(build)
-    def build_in_scope(self: Layer, *arguments: Any, **keywords: Any) -> None:
-        if self.__dict__.get("_building"):  # a subclass's build calls its base's
-            build(self, *arguments, **keywords)
-            return
-        object.__setattr__(self, "_building", True)
-        try:
-            with self.build_scope(), autocast(None):
-                build(self, *arguments, **keywords)
-        finally:
-            object.__setattr__(self, "_building", False)
-        self.built = True
-
-    return build_in_scope
 
 
 def _training(layer: Layer, bound: dict[str, Any]) -> Any:

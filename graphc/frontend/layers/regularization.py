@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.frontend import ops, random
+from graphc.frontend import ops, random, regularizers
 from graphc.frontend.layers.layer import Layer
 
 
@@ -131,18 +131,17 @@ class ActivityRegularization(Layer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **keywords: Any) -> None:
-        super().__init__(**keywords)
+        super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **keywords)
         self.l1 = l1
         self.l2 = l2
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
-        """Returns the input, and adds the penalty to the loss."""
-        self.add_loss(
-            self.l1 * ops.sum(ops.abs(inputs)) + self.l2 * ops.sum(ops.square(inputs))
-        )
+        """Returns the input; the penalty on it is added to the loss."""
         return inputs
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
-        return {**super().get_config(), "l1": self.l1, "l2": self.l2}
+        config = {**super().get_config(), "l1": self.l1, "l2": self.l2}
+        del config["activity_regularizer"]
+        return config

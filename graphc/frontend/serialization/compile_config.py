@@ -34,7 +34,7 @@ from graphc.frontend.training.schedules import LearningRateSchedule
 from graphc.ir import Graph, TensorType
 from graphc.ir.errors import LoadError
 
-PLAIN = ("loss_weights", "run_eagerly", "steps_per_execution")
+PLAIN = ("loss_weights", "run_eagerly", "steps_per_execution", "auto_scale_loss")
 TREES = ("loss", "metrics", "weighted_metrics")
 _FAMILIES: dict[str, Any] = {
     "loss": losses,

@@ -11,6 +11,12 @@ from graphc.frontend.config import is_interactive_logging_enabled
 from graphc.frontend.training.data import Batches, unpack_x_y_sample_weight
 
 
+def writable(output: Any) -> np.ndarray[Any, Any]:
+    """An output as a NumPy array of its own."""
+    array = np.asarray(output)
+    return array if array.flags.writeable else array.copy()
+
+
 def joined(*parts: Any) -> np.ndarray[Any, Any]:
     """The outputs of all batches as one array."""
     arrays = [np.asarray(part) for part in parts]

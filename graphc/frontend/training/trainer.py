@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from graphc.frontend import ops, optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
@@ -21,6 +18,7 @@ from graphc.frontend.training.data import (
     convert_batch,
     unpack_x_y_sample_weight,
 )
+from graphc.frontend.training.freezing import TrainableLayers
 from graphc.frontend.training.loops import (
     as_validation,
     flat_logs,
@@ -28,6 +26,7 @@ from graphc.frontend.training.loops import (
     joined,
     refuse_unknown,
     verbosity,
+    writable,
 )
 from graphc.frontend.training.metrics import Mean, Metric
 from graphc.frontend.training.nonfinite import NonFinite, find_nonfinite
@@ -46,16 +45,31 @@ class Trainer:
         self.stop_training = False
         self.optimizer: Any = None
         self.loss: Any = None
-        self.target = "xla"
-        self.run_eagerly = False
+        self._target = "xla"
+        self._run_eagerly = False
         self.steps_per_execution = 1
         self.history: History | None = None
         self._compile_loss: CompileLoss | None = None
         self._compile_metrics: CompileMetrics | None = None
         self._loss_tracker: Mean | None = None
         self._compile_config: dict[str, Any] | None = None
-        self._compiled_trainable: dict[Any, bool] = {}
+        self._trainable_layers: TrainableLayers | None = None
         self.reset_programs()
+
+    @property
+    def run_eagerly(self) -> bool:
+        """Whether steps run node by node on the NumPy evaluator; may be set."""
+        return self._run_eagerly
+
+    @run_eagerly.setter
+    def run_eagerly(self, run_eagerly: bool) -> None:
+        self._run_eagerly = bool(run_eagerly)
+        self.reset_programs()
+
+    @property
+    def target(self) -> str:
+        """The target that steps run on."""
+        return "numpy" if self._run_eagerly else self._target
 
     def reset_programs(self) -> None:
         """Forgets traced steps, as `compile` does; they are traced again when used."""
@@ -104,7 +118,8 @@ class Trainer:
             run_eagerly: Whether to run steps node by node on the NumPy evaluator.
             steps_per_execution: How many steps run between callbacks.
             jit_compile: Kept for Keras's signature; steps are always compiled.
-            auto_scale_loss: Kept for Keras's signature.
+            auto_scale_loss: Whether to scale the loss of a ``mixed_float16`` model with
+                a `LossScaleOptimizer`.
             target: The target to run on: ``"xla"`` (the default), ``"xla:cpu"``, ...
 
         Raises:
@@ -127,11 +142,16 @@ class Trainer:
             "weighted_metrics": weighted_metrics,
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
+            "auto_scale_loss": auto_scale_loss,
         }
         self.optimizer = optimizers.get(optimizer)
+        policy = self.dtype_policy.name  # type: ignore[attr-defined]
+        scaled = isinstance(self.optimizer, optimizers.LossScaleOptimizer)
+        if auto_scale_loss and policy == "mixed_float16" and not scaled:
+            self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self.loss = loss
-        self.run_eagerly = run_eagerly
-        self.target = "numpy" if run_eagerly else (target or "xla")
+        self._target = target or "xla"
+        self._run_eagerly = run_eagerly
         self.steps_per_execution = steps_per_execution
         names = getattr(self, "output_names", None) or None
         self._compile_loss = None
@@ -143,7 +163,7 @@ class Trainer:
                 metrics, weighted_metrics, output_names=names
             )
         self._loss_tracker = Mean(name="loss")
-        self._compiled_trainable = self._trainable_by_layer()
+        self._trainable_layers = TrainableLayers(self)
         self.compiled = True
         self.stop_training = False
         self.reset_programs()
@@ -151,23 +171,6 @@ class Trainer:
     def compile_arguments(self) -> dict[str, Any] | None:
         """The arguments that `compile` was called with, or None."""
         return self._compile_config
-
-    def _trainable_by_layer(self) -> dict[Any, bool]:
-        layers = self._flatten_layers()  # type: ignore[attr-defined]
-        return {layer: layer.trainable for layer in layers}
-
-    def _warn_if_trainable_changed(self) -> None:
-        """Says that layers were frozen or thawed since `compile`, once."""
-        compiled, now = self._compiled_trainable, self._trainable_by_layer()
-        changed = [x.name for x, on in now.items() if compiled.get(x, on) is not on]
-        if changed:
-            warnings.warn(
-                "`trainable` was changed after `compile`, which training does not see"
-                " before the model is compiled again: call model.compile(...)."
-                f" Changed layers: {changed}",
-                stacklevel=3,
-            )
-            self._compiled_trainable = now
 
     def _require_compiled(self, what: str) -> None:
         self.check_initialized()  # type: ignore[attr-defined]
@@ -421,7 +424,8 @@ class Trainer:
             ValueError: For data that do not fit each other or the model.
         """
         self._require_compiled("fit")
-        self._warn_if_trainable_changed()
+        if self._trainable_layers is not None:
+            self._trainable_layers.warn_if_changed(self)
         batches = Batches(
             x,
             y,
@@ -703,5 +707,5 @@ class Trainer:
         """The outputs for one batch, as NumPy arrays."""
         outputs = self._steps["predict"](convert_batch(x))
         if not isinstance(outputs, (tuple, list, dict)):
-            return np.asarray(outputs)
-        return trees.map_leaves(np.asarray, outputs)
+            return writable(outputs)
+        return trees.map_leaves(writable, outputs)

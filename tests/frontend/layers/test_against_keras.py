@@ -96,6 +96,7 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("SpatialDropout1D", {"rate": 0.5}, (2, 3, 4)),
     ("SpatialDropout2D", {"rate": 0.5}, (2, 3, 4, 5)),
     ("Masking", {}, (2, 3, 4)),
+    ("ActivityRegularization", {"l1": 0.1, "l2": 0.2}, (2, 3)),
 ]  # fmt: skip
 IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(CASES)]
 

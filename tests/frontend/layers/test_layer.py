@@ -487,3 +487,59 @@ def test_config_of_a_custom_layer() -> None:
     assert again.get_config() == config
     with pytest.raises(NotImplementedError, match="must override `get_config"):
         Custom(print).get_config()
+
+
+def test_weights_made_in_the_constructor_have_paths_too() -> None:
+    class Early(layers.Layer):
+        def __init__(self, name: str) -> None:
+            super().__init__(name=name)
+            self.w = self.add_weight((2,), name="w")
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    graphc.utils.set_random_seed(1)
+    first = Early("b").w
+    graphc.utils.set_random_seed(1)
+    Early("a")
+    second = Early("b").w
+    assert first.path == second.path == "b/w"
+    np.testing.assert_array_equal(first, second)
+
+
+def test_another_layer_moves_no_random_numbers() -> None:
+    def drop(*before: float) -> Any:
+        graphc.utils.set_random_seed(1)
+        for rate in before:
+            layers.Dropout(rate, name=f"before_{rate}")
+        return layers.Dropout(0.5, name="d")(np.ones((4, 50)), training=True)
+
+    np.testing.assert_array_equal(drop(), drop(0.1, 0.2))
+    seeded = layers.Dropout(0.5, seed=3, name="e")
+    again = layers.Dropout(0.5, seed=3, name="e")
+    x = np.ones((4, 50))
+    np.testing.assert_array_equal(seeded(x, training=True), again(x, training=True))
+
+
+def test_two_generators_of_a_layer_differ() -> None:
+    class Two(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="two")
+            self.a = graphc.random.SeedGenerator()
+            self.b = graphc.random.SeedGenerator()
+
+        def call(self, x: Any) -> Any:
+            shape = (20,)
+            noise = graphc.random.normal(shape, seed=self.a)
+            return x + noise, graphc.random.normal(shape, seed=self.b)
+
+    first, second = Two()(np.zeros(20))
+    assert not np.array_equal(first, second)
+
+
+def test_lambda_and_activity_regularization() -> None:
+    y = layers.Lambda(lambda x: x * 2.0, name="double")(X)
+    np.testing.assert_array_equal(y, 2 * X)
+    layer = layers.ActivityRegularization(l1=0.1, l2=0.01)
+    np.testing.assert_array_equal(layer(2 * X), 2 * X)
+    assert float(layer.losses[0]) == pytest.approx((0.1 * 12 + 0.01 * 24) / 2)

@@ -71,6 +71,7 @@ def test_outputs_survive_later_steps(x: Any, labels: Any) -> None:
     model.fit(x, labels, batch_size=8, verbose=0)
     model.predict_on_batch(x)
     np.testing.assert_array_equal(first, copy)
+    first[0] = 0.0  # the user's own
 
 
 def test_callbacks_read_and_assign_weights_in_mid_epoch(x: Any, labels: Any) -> None:
@@ -726,3 +727,34 @@ def test_find_nonfinite_in_the_backward_pass(x: Any) -> None:
     found = model.find_nonfinite(x, np.zeros((8, 1)))
     assert found.value in ("nan", "inf")
     assert "gradient" in str(found.location.origin)
+
+
+def test_run_eagerly_can_be_set_later(x: Any, labels: Any) -> None:
+    model = make("xla")
+    assert (model.run_eagerly, model.target) == (False, "xla")
+    model.run_eagerly = True
+    model.train_on_batch(x, labels)
+    (program,) = model.step("train_step").programs.values()
+    assert (program.target, model.target) == ("numpy", "numpy")
+    model.run_eagerly = False
+    assert model.target == "xla"
+
+
+def test_float16_models_scale_their_loss(x: Any, labels: Any) -> None:
+    def half(**options: Any) -> Any:
+        dense = layers.Dense(3, dtype="mixed_float16")
+        inputs = graphc.Input((4,), dtype="float16")
+        model = graphc.Model(inputs, dense(inputs), dtype="mixed_float16")
+        loss = graphc.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, target="numpy", **options)
+        return model
+
+    model = half()
+    assert isinstance(model.optimizer, graphc.optimizers.LossScaleOptimizer)
+    plain = half(auto_scale_loss=False)
+    assert isinstance(plain.optimizer, graphc.optimizers.SGD)
+    plain.set_weights(model.get_weights())
+    found = [m.train_on_batch(x, labels) for m in (model, plain)]
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
