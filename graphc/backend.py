@@ -11,6 +11,7 @@ from graphc.frontend.dtypes import floatx, result_type, set_floatx, standardize_
 from graphc.frontend.dtypes import is_float as is_float_dtype
 from graphc.frontend.dtypes import is_int as is_int_dtype
 from graphc.frontend.naming import clear_session
+from graphc.frontend.nearest_names import suggest_nearest
 
 __all__ = [
     "backend",
@@ -26,3 +27,5 @@ __all__ = [
     "set_image_data_format",
     "standardize_dtype",
 ]
+
+suggest_nearest(__name__)

@@ -3,6 +3,7 @@
 from graphc.frontend.dtype_policies import DTypePolicy
 from graphc.frontend.dtype_policies import dtype_policy as global_policy
 from graphc.frontend.dtype_policies import set_dtype_policy as set_global_policy
+from graphc.frontend.nearest_names import suggest_nearest
 
 Policy = DTypePolicy
 dtype_policy = global_policy
@@ -16,3 +17,5 @@ __all__ = [
     "set_dtype_policy",
     "set_global_policy",
 ]
+
+suggest_nearest(__name__)

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,6 +116,56 @@ def printed_graphs_parse() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("graphc.ir.graph.print_graph", print_checked)
         yield
+
+
+EXACT_CHECKS = Counter[str]()
+"""How many pipelines were run, and of how many passes the meaning was compared."""
+
+EXACT_SHARES = ((40, 4), (400, 40))
+"""Of graphs with up to so many nodes, one in so many is checked exactly."""
+
+
+def is_checked_exactly(manager: passes.PassManager, graph: Graph) -> bool:
+    """Whether a pipeline's passes are compared over finite fields: a fixed sample."""
+    ops = [node.op.name for reached in graph.reachable() for node in reached.nodes]
+    number = stable_hash(f"{manager.pipeline} {ops}")
+    share = next((share for most, share in EXACT_SHARES if len(ops) <= most), None)
+    return share is not None and number % share == 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def passes_keep_meaning() -> Iterator[None]:
+    """Fails a test in which a pass changes what a graph means."""
+    run = passes.PassManager.run
+
+    def run_checked(manager: passes.PassManager, graph: Graph) -> Report:
+        manager.check = manager.check or is_checked_exactly(manager, graph)
+        report = run(manager, graph)
+        if manager.check:
+            EXACT_CHECKS.update(pipelines=1, passes=report.checked)
+            EXACT_CHECKS["uncovered"] += report.unchecked is not None
+        return report
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(passes.PassManager, "run", run_checked)
+        yield
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["exact_checks"] = dict(EXACT_CHECKS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    EXACT_CHECKS.update(getattr(node, "workeroutput", {}).get("exact_checks", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if EXACT_CHECKS:
+        counts = ", ".join(f"{count} {what}" for what, count in EXACT_CHECKS.items())
+        terminalreporter.write_line(f"compared over finite fields: {counts}")
 
 
 @pytest.fixture

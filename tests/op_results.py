@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Graph, TensorType, building, dtype, evaluate
-from graphc.ir.body import as_tuple
+from graphc.ir.body import as_tuple, body_graph
 from graphc.ir.differentiate import differentiate
 from graphc.ir.evaluate import evaluate_op
 from graphc.ir.ops import OPS, add, convert, multiply, reduce_sum
@@ -18,6 +18,19 @@ Array = np.ndarray[Any, Any]
 
 run = evaluate_op
 """The results of one op: ``run("softmax", x, axis=1)``."""
+
+
+def body(name: str, x: Array, **attributes: Any) -> Array:
+    """The result of a composite by its body, which is what backends compute."""
+    op = OPS[name]
+    type = TensorType(x.shape, dtype(x.dtype))
+    return evaluate(body_graph(op, [type], op.encode(attributes)), x)[0]
+
+
+def ulps(found: Array, expected: Array) -> float:
+    """The largest relative error, in units in the last place of `found`."""
+    unit = np.spacing(np.abs(expected).astype(found.dtype)).astype(np.float64)
+    return float(np.max(np.abs(found.astype(np.float64) - expected) / unit))
 
 
 def gradients(

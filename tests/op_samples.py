@@ -1,8 +1,8 @@
 """Samples of op records as graphs and arrays, for the tests generated from them.
 
 A sample may name dimension symbols; `SIZES` says what they are bound to. An op whose
-attributes name a graph finds one called ``sample``, which takes f32[3] and returns a
-scalar; an op that reads a constant finds one called ``sample``, an f32[2,3].
+attributes name graphs finds those of `GRAPHS`; an op that reads a constant finds one
+called ``sample``, an f32[2,3].
 """
 
 from __future__ import annotations
@@ -13,17 +13,81 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.ir import Arg, Graph, Module, OpDef, Sample, Value, building, tensor_type
+from graphc.ir import (
+    Arg,
+    Graph,
+    Module,
+    OpDef,
+    Sample,
+    Value,
+    building,
+    parse,
+    tensor_type,
+)
 from graphc.ir.body import as_tuple
 from graphc.ir.dims import substitute
+from graphc.ir.graph import clone_graph
 from graphc.ir.opdef import AttributeKind, IllTyped
-from graphc.ir.ops import OPS, multiply, reduce_sum
+from graphc.ir.ops import OPS
 from graphc.ir.types import TensorType
 
 SIZES = {"B": 3, "T": 4, "H": 5, "W": 6, "S": 4}
 """What the symbols in samples are bound to."""
 
 Array = np.ndarray[Any, Any]
+
+GRAPHS = """
+graph @sample(%x: f32[3]) -> (f32[]) {
+  %0 = multiply(%x, %x) : f32[3]
+  %1 = multiply(%0, %x) : f32[3]
+  %2 = reduce_sum(%1) {axes=[0]} : f32[]
+  return %2
+}
+graph @sample_map(%x: f32[3]) -> (f32[3], f32[]) {
+  %0 = tanh(%x) : f32[3]
+  return %0, 2.0
+}
+graph @sample_branch(%x: f32[3]) -> (f32[3], f32[]) {
+  %0 = call(%x) {graph="sample"} : f32[]
+  %1 = multiply(%0, %x) : f32[3]
+  return %1, %0
+}
+graph @sample_cond(%i: i32[], %x: f32[3]) -> (bool[]) {
+  %0 = compare(%i, 5:i32) {direction="LT"} : bool[]
+  return %0
+}
+graph @sample_body(%i: i32[], %x: f32[3]) -> (i32[], f32[3]) {
+  %0 = add(%i, 1:i32) : i32[]
+  %1 = multiply(%x, 2.0) : f32[3]
+  return %0, %1
+}
+graph @sample_step(%c: f32[3], %x: f32[3], %w: f32[3,3]) -> (f32[3], f32[]) {
+  %0 = dot_general(%c, %w) {contract=[[0],[0]]} : f32[3]
+  %1 = add(%0, %x) : f32[3]
+  %2 = tanh(%1) : f32[3]
+  %3 = call(%2) {graph="sample"} : f32[]
+  return %2, %3
+}
+graph @sample_norm(%a: f32[], %b: f32[]) -> (f32[]) {
+  %0 = multiply(%a, %a) : f32[]
+  %1 = multiply(%b, %b) : f32[]
+  %2 = add(%0, %1) : f32[]
+  %3 = sqrt(%2) : f32[]
+  return %3
+}
+graph @sample_smaller(%a: f32[], %i: i32[], %b: f32[], %j: i32[]) -> (f32[], i32[]) {
+  %0 = compare(%a, %b) {direction="LE"} : bool[]
+  %1 = select(%0, %a, %b) : f32[]
+  %2 = select(%0, %i, %j) : i32[]
+  return %1, %2
+}
+graph @sample_wide(%a: f32[], %b: f32[]) -> (f32[]) {
+  %0 = broadcast_in_dim(%a) {dims=[], shape=[3]} : f32[3]
+  %1 = reduce_sum(%0) {axes=[0]} : f32[]
+  return %1
+}
+"""
+"""What samples of ops that call graphs may call."""
 
 
 def sample_cases(
@@ -93,11 +157,9 @@ def sample_module(op: OpDef) -> Module:
     if AttributeKind.CONSTANT in kinds:
         array = np.arange(6, dtype=np.float32).reshape(2, 3)
         module.add_constant(array, "sample")
-    if AttributeKind.GRAPH in kinds:
-        callee = Graph("sample", module)
-        x = callee.add_parameter(tensor_type("f32[3]"))
-        with building(callee):
-            callee.results = [reduce_sum(multiply(multiply(x, x), x), axes=[0])]
+    if op.calls_graphs:
+        for graph in parse(GRAPHS).module.graphs.values():
+            clone_graph(graph, graph.name, module)
     return module
 
 
@@ -119,7 +181,10 @@ def random_array(operand: str | Arg, rng: np.random.Generator) -> Array:
     if dtype.kind == "bool":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.is_float:
-        return rng.uniform(low, high, shape).astype(dtype.numpy)
+        array = rng.uniform(low, high, shape)
+        if arg.diagonal:
+            array += arg.diagonal * np.eye(*shape[-2:])
+        return array.astype(dtype.numpy)
     start = max(int(low), 0) if dtype.kind == "uint" else int(low)
     return rng.integers(start, max(int(high), start + 1), shape).astype(dtype.numpy)
 

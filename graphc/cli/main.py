@@ -13,6 +13,7 @@ from graphc.cli.opt import opt
 from graphc.cli.run import run
 from graphc.cli.show import show
 from graphc.cli.text import printable
+from graphc.cli.vote import vote
 from graphc.ir.errors import GraphcError
 
 
@@ -26,7 +27,7 @@ def commands() -> None:
     """
 
 
-for _command in (demo, show, opt, run, doctor):
+for _command in (demo, show, opt, run, vote, doctor):
     commands.add_command(_command)
 
 

@@ -22,6 +22,7 @@ from graphc.passes import PASSES, PIPELINES, run_with_report
 )
 @click.option("-o", "--output", help="Write the text to a file.")
 @click.option("--verify", is_flag=True, help="Verify after each pass.")
+@click.option("--check", is_flag=True, help="Compare what the graph computes.")
 @click.option("--dump-dir", help="Write the graph after each pass to this directory.")
 @click.option("--stop-after", help="Stop after the first run of this pass.")
 @click.option("--time-passes", is_flag=True, help="Print what each pass did to stderr.")
@@ -31,12 +32,13 @@ def opt(
     pipeline: str,
     output: str | None,
     verify: bool,
+    check: bool,
     dump_dir: str | None,
     stop_after: str | None,
     time_passes: bool,
     list_passes: bool,
 ) -> None:
-    """Run passes over FILE (.gir, or - for standard input); print the result."""
+    """Run passes over FILE (.gir, .mlir or - for standard input); print the result."""
     if list_passes:
         for name, each in sorted(PASSES.items()):
             summary = (each.__doc__ or "").strip().splitlines()[0]
@@ -48,6 +50,7 @@ def opt(
         read_graph(file),
         pipeline,
         verify=verify or None,
+        check=check or None,
         dump_dir=dump_dir,
         stop_after=stop_after,
     )

@@ -33,8 +33,8 @@ from graphc.ir.errors import LoadError
 def run(file: str, inputs: tuple[str, ...], output: str | None, target: str) -> None:
     """Run a saved model or a graph on arrays.
 
-    FILE is a .graphc or a .gir file, or - for a graph on standard input. The results
-    are printed, or written to a directory.
+    FILE is a .graphc, .gir or .mlir (StableHLO) file, or - for a graph on standard
+    input. The results are printed, or written to a directory.
     """
     if file != "-" and Path(file).suffix == ".graphc":
         results = _run_model(file, inputs)

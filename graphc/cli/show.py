@@ -32,8 +32,9 @@ KINDS = ("init", "predict", "train_step", "eval_step")
 def show(file: str, kind: str, batch: int | None, only_graph: bool) -> None:
     """Show what a saved model or a graph holds.
 
-    FILE is a .graphc or a .gir file, or - for a graph on standard input. Shows layers,
-    the graph's text, its cost in FLOPs and bytes, and its number of parameters.
+    FILE is a .graphc, .gir or .mlir (StableHLO) file, or - for a graph on standard
+    input. Shows layers, the graph's text, its cost in FLOPs and bytes, and its number
+    of parameters.
     """
     if file != "-" and Path(file).suffix == ".graphc":
         with without_locations():

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import graphc
 from graphc.ir import Graph, parse
 from graphc.ir.errors import LoadError
 
@@ -20,11 +21,12 @@ def printable(text: str) -> str:
 
 
 def read_graph(source: str) -> Graph:
-    """The graph in a .gir file, or on standard input for ``-``.
+    """The graph in a .gir or .mlir file, or on standard input for ``-``.
 
     Raises:
         ParseError: If the text is not a graph.
         LoadError: If the file is too large or not text.
+        UnsupportedError: If a StableHLO program says what graphs cannot.
     """
     if source == "-":
         return parse(sys.stdin.read())
@@ -34,6 +36,8 @@ def read_graph(source: str) -> Graph:
             f"{printable(source)} is too large for a graph's text",
             received=f"{path.stat().st_size} bytes",
         )
+    if path.suffix == ".mlir":
+        return graphc.from_stablehlo(path.read_bytes())
     try:
         return parse(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ from graphc.frontend.tensor import Array
 from graphc.frontend.transforms import program_of
 from graphc.ir import Graph
 from graphc.ir.errors import GraphError
+from graphc.ir.evaluate import is_default
 
 
 class Executable:
@@ -54,7 +55,7 @@ class Executable:
             array = leaf if is_array(leaf) else np.asarray(leaf)
             found = array_type(array)
             if found.dtype is not type.dtype:
-                if is_array(leaf) and not _is_default(array, type):
+                if is_array(leaf) and not is_default(array, type.dtype):
                     raise GraphError(
                         f"graph @{self.graph.name}: input {position} is {type}",
                         received=f"an array of type {found}",
@@ -163,9 +164,3 @@ def _leaves(arguments: tuple[Any, ...]) -> list[Any]:
         numbers = nested and all(isinstance(x, (bool, int, float)) for x in nested)
         leaves += [np.asarray(argument)] if numbers else nested
     return leaves
-
-
-def _is_default(array: Any, type: Any) -> bool:
-    """Whether the array only has the dtype that NumPy gives Python numbers."""
-    defaults = {"float64": "float", "int64": "int"}
-    return defaults.get(str(array.dtype)) == type.dtype.kind

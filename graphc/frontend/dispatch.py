@@ -32,7 +32,8 @@ def op(function: Function) -> Function:
 
     Inside a trace the function runs as it is. A symbolic tensor among its arguments
     records the call for the functional API. Otherwise it is traced once per types of
-    its arguments, and the graph is run on the arrays.
+    its arguments, and the graph is run on the arrays. A call with functions among its
+    arguments is traced each time: what they close over may have changed.
     """
 
     @functools.wraps(function)
@@ -74,6 +75,8 @@ def _eager(function: Callable[..., Any], leaves: list[Any], structure: Any) -> A
     try:
         known = _PROGRAMS.get(key)
     except TypeError:  # an unhashable static argument
+        key, known = None, None
+    if any(callable(leaf) and not isinstance(leaf, type) for leaf in leaves):
         key, known = None, None
     if known is not None:
         program, run = known

@@ -54,9 +54,18 @@ def evaluate_small(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:
 
 def is_small(graph: Graph) -> bool:
     """Whether a bound graph is better evaluated than compiled."""
-    types = [r.type for node in graph.nodes for r in node.results]
-    types += [p.type for p in graph.parameters]
-    return sum(t.size for t in types) < SMALL
+    return _elements(graph) < SMALL
+
+
+def _elements(graph: Graph) -> int:
+    """The elements of all values of a bound graph, at all steps of its loops."""
+    total = sum(p.type.size for p in graph.parameters)
+    for node in graph.nodes:
+        total += sum(r.type.size for r in node.results)
+        for name in node.op.graph_names(node):
+            callee = graph.module.graphs[name]
+            total += node.op.trip_count(node) * _elements(callee)
+    return total
 
 
 def eager_executable(graph: Graph) -> Callable[..., Sequence[Any]]:

@@ -239,7 +239,7 @@ def trace_program(
     for graph in trace.module.graphs.values():
         graph.ranges = {
             symbol: (ranges or {}).get(symbol, (0, LARGEST_SIZE))
-            for symbol in sorted(graph.symbols)
+            for symbol in sorted(graph.mentioned_symbols)
         }
     return Program(
         name,

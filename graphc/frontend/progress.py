@@ -16,7 +16,7 @@ from rich.text import Text
 
 from graphc.frontend.config import is_interactive_logging_enabled
 
-__all__ = ["Progbar", "print_message", "show_status"]
+__all__ = ["Progbar", "print_line", "print_message", "show_status"]
 
 LOGGER = logging.getLogger("graphc")
 
@@ -126,6 +126,11 @@ def print_message(message: str) -> None:
         _line.finish(Text(message))
     else:
         LOGGER.info(message)
+
+
+def print_line(text: str) -> None:
+    """Prints a line, in place of a progress bar, whether logging is enabled or not."""
+    _line.finish(Text(text))
 
 
 def show_status(message: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc.frontend import ops
 from graphc.frontend.dispatch import op
-from graphc.frontend.dtypes import floatx, is_float, standardize_dtype
+from graphc.frontend.dtypes import floatx, is_float, is_int, standardize_dtype
 from graphc.frontend.seeds import (
     drawing_path,
     global_seed,
@@ -30,8 +30,11 @@ from graphc.ir.errors import GraphError
 
 __all__ = [
     "SeedGenerator",
+    "beta",
+    "binomial",
     "categorical",
     "dropout",
+    "gamma",
     "normal",
     "randint",
     "shuffle",
@@ -104,7 +107,7 @@ class SeedGenerator:
         return cls(**config)
 
 
-def _source(seed: Any) -> Any:
+def seed_source(seed: Any) -> Any:
     """Where the key of a draw comes from: a `SeedGenerator`, or a key u32[4]."""
     if isinstance(seed, SeedGenerator):
         return seed
@@ -176,7 +179,7 @@ def normal(
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
     dtype = _float_dtype(dtype)
-    return _draw(_source(seed), "normal", tuple(shape), stddev, mean, dtype)
+    return _draw(seed_source(seed), "normal", tuple(shape), stddev, mean, dtype)
 
 
 def truncated_normal(
@@ -196,7 +199,9 @@ def truncated_normal(
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
     dtype = _float_dtype(dtype)
-    return _draw(_source(seed), "truncated_normal", tuple(shape), stddev, mean, dtype)
+    return _draw(
+        seed_source(seed), "truncated_normal", tuple(shape), stddev, mean, dtype
+    )
 
 
 def uniform(
@@ -217,7 +222,7 @@ def uniform(
     """
     dtype = _float_dtype(dtype)
     scale = maxval - minval
-    return _draw(_source(seed), "uniform", tuple(shape), scale, minval, dtype)
+    return _draw(seed_source(seed), "uniform", tuple(shape), scale, minval, dtype)
 
 
 @op
@@ -246,9 +251,83 @@ def randint(
         maxval: The upper bound, which is excluded; at most 2**32 above `minval`.
         dtype: An integer dtype.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
+
+    Raises:
+        ValueError: If the dtype is no integer dtype.
     """
-    dtype = standardize_dtype(dtype)
-    return _randint(_source(seed), tuple(shape), minval, maxval, dtype)
+    name = standardize_dtype(dtype)
+    if not is_int(name):
+        raise ValueError(f"Expected an integer dtype. Received: dtype={dtype}")
+    return _randint(seed_source(seed), tuple(shape), minval, maxval, name)
+
+
+_PARAMETRIC = {
+    "beta": ir_ops.random_beta,
+    "binomial": ir_ops.random_binomial,
+    "gamma": ir_ops.random_gamma,
+}
+
+
+@op
+def _draw_from(
+    source: Any, distribution: str, shape: Any, parameters: Sequence[Any], dtype: str
+) -> Any:
+    draw = _PARAMETRIC[distribution]
+    filled = [value(ops.full(shape, each, dtype)) for each in parameters]
+    return tensor(draw(_key(source), *filled))
+
+
+def gamma(shape: Sequence[Any], alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
+    """Draws from gamma distributions of scale 1.
+
+    Args:
+        shape: The shape of the result.
+        alpha: The shape parameter, of at least 0: a number, or a tensor that broadcasts
+            to `shape`. No gradient flows to it: pass it through ``ops.stop_gradient``.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    return _draw_from(seed_source(seed), "gamma", tuple(shape), (alpha,), dtype)
+
+
+def beta(
+    shape: Sequence[Any], alpha: Any, beta: Any, dtype: Any = None, seed: Any = None
+) -> Any:
+    """Draws from beta distributions.
+
+    Args:
+        shape: The shape of the result.
+        alpha: The first parameter, a number or a tensor that broadcasts to `shape`. No
+            gradient flows to the parameters: pass them through ``ops.stop_gradient``.
+        beta: The second parameter.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    return _draw_from(seed_source(seed), "beta", tuple(shape), (alpha, beta), dtype)
+
+
+def binomial(
+    shape: Sequence[Any],
+    counts: Any,
+    probabilities: Any,
+    dtype: Any = None,
+    seed: Any = None,
+) -> Any:
+    """Draws how often something happens in a number of trials.
+
+    Args:
+        shape: The shape of the result.
+        counts: The numbers of trials, a number or a tensor that broadcasts to `shape`.
+            The dtype must hold them: float32 does so up to 2**24.
+        probabilities: The probabilities, in 0..1.
+        dtype: A floating-point dtype; the default is ``config.floatx()``.
+        seed: An integer, a `SeedGenerator`, or None for the global seed.
+    """
+    dtype = _float_dtype(dtype)
+    parameters = (counts, probabilities)
+    return _draw_from(seed_source(seed), "binomial", tuple(shape), parameters, dtype)
 
 
 @op
@@ -273,7 +352,9 @@ def categorical(
         dtype: The dtype of the result, (rows, num_samples).
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
-    return _categorical(_source(seed), logits, num_samples, standardize_dtype(dtype))
+    return _categorical(
+        seed_source(seed), logits, num_samples, standardize_dtype(dtype)
+    )
 
 
 @op
@@ -282,7 +363,12 @@ def _dropout(source: Any, inputs: Any, rate: float, noise_shape: Any) -> Any:
     key = _key(source)
     if noise_shape is None:
         return tensor(ir_ops.dropout(x, key, rate=rate))
-    return tensor(ir_ops.dropout(x, key, rate=rate, noise_shape=list(noise_shape)))
+    sizes = x.type.shape[len(x.type.shape) - len(noise_shape) :]
+    shape = [
+        whole if size is None else size
+        for size, whole in zip(noise_shape, sizes, strict=True)
+    ]
+    return tensor(ir_ops.dropout(x, key, rate=rate, noise_shape=shape))
 
 
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
@@ -292,10 +378,11 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
         inputs: The tensor.
         rate: The fraction to drop, in 0..1.
         noise_shape: The shape of the mask, which broadcasts; the tensor's by default.
+            None in it stands for the tensor's size.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
     shape = None if noise_shape is None else tuple(noise_shape)
-    return _dropout(_source(seed), inputs, rate, shape)
+    return _dropout(seed_source(seed), inputs, rate, shape)
 
 
 @op
@@ -313,4 +400,4 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
         axis: The axis.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
-    return _shuffle(_source(seed), x, axis)
+    return _shuffle(seed_source(seed), x, axis)

@@ -181,6 +181,12 @@ KEEP = (
 )
 """What to do with a tensor that is needed after its trace."""
 
+COMPUTE = (
+    "keep computing with the tensor and graphc.ops; ops.cond chooses by it, ops.print"
+    " shows it; outside of layers and jitted functions tensors have values"
+)
+"""What to do instead of asking for the value of a tensor."""
+
 
 class TracedTensor(Tensor):
     """A tensor of a graph being traced: it has a type, but no value yet.
@@ -232,19 +238,22 @@ class TracedTensor(Tensor):
     def __bool__(self) -> bool:
         self._no_value(
             "`if`, `while`, `and`, `or`, `not` or bool()",
-            "choose between tensors with ops.where(condition, a, b)",
+            "choose between tensors with ops.where(condition, a, b), between functions"
+            " with ops.cond; loop with ops.while_loop or ops.fori_loop",
         )
 
     def __float__(self) -> float:
-        self._no_value("float()", "keep computing with the tensor and graphc.ops")
+        self._no_value("float()", COMPUTE)
 
     def __int__(self) -> int:
-        self._no_value("int()", "keep computing with the tensor and graphc.ops")
+        self._no_value("int()", COMPUTE)
 
     def __index__(self) -> int:
         self._no_value(
             "range() or a Python index",
-            "use a Python integer, or ops.take for an index that is a tensor",
+            "use a Python integer: arguments of jitted functions are tensors, so close"
+            " over it or bind it with functools.partial; ops.take takes an index that"
+            " is a tensor, ops.fori_loop a number of steps",
         )
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:

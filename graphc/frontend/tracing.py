@@ -147,7 +147,9 @@ class Trace:
             else:
                 if self.parent is None:
                     raise UnknownDimError(f"the size {atom} is not that of an input")
-                self._sizes[atom] = self.capture(self.parent._atom(atom))
+                with entered(self.parent.builder):
+                    size = self.parent._atom(atom)
+                self._sizes[atom] = self.capture(size)
         return self._sizes[atom]
 
     def outer_operands(self) -> list[Operand]:

@@ -59,7 +59,7 @@ class TensorSpec:
                 unnamed = "B" if position == 0 else f"D{position}"
                 dims.append(SymbolicDim.symbol(unnamed))
             elif isinstance(size, str):
-                dims.append(parse_dim(size))
+                dims.append(_symbolic(size, shape))
             elif isinstance(size, SymbolicDim) or size >= 0:
                 dims.append(size)
             else:
@@ -81,6 +81,19 @@ class TensorSpec:
 
     def __repr__(self) -> str:
         return f"TensorSpec({self.type})"
+
+
+def _symbolic(size: str, shape: Iterable[Any]) -> Dim:
+    """The dim that a symbol's name, or an expression of some, stands for."""
+    try:
+        if size != size.strip():
+            raise GraphError("spaces around a symbol")
+        return parse_dim(size)
+    except GraphError as error:
+        raise GraphError(
+            "Expected sizes to be integers, None or names of symbols, such as 'B'",
+            received=f"shape={tuple(shape)}",
+        ) from error
 
 
 def _dtype(name: Any) -> Any:

@@ -9,7 +9,9 @@ its pullback, derived from its body, is inlined.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +41,7 @@ def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> 
             gradient; the message gives its reason.
     """
     module = graph.module
+    known = set(module.graphs)
     result = clone_graph(graph, module.fresh_name(name or f"{graph.name}_grad"), module)
     try:
         _expand_calls(result)
@@ -58,9 +61,53 @@ def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> 
             ]
         result.results = [*result.results, *found]
     except BaseException:
-        module.remove(result)
+        module.remove_since(known)
         raise
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A copy of a graph with the reverse sweep behind its nodes.
+
+    Attributes:
+        graph: The copy. Its parameters are those of the graph, then a cotangent for
+            each result that has one. It has no results yet.
+        forward: The nodes of the graph itself, calls expanded, in order.
+        results: The results of the graph.
+        gradients: The cotangent of each parameter of the graph; None where nothing
+            flows to it or it is not wanted.
+    """
+
+    graph: Graph
+    forward: tuple[Node, ...]
+    results: tuple[Operand, ...]
+    gradients: tuple[Operand | None, ...]
+
+
+def sweep(graph: Graph, flows: Sequence[bool], wanted: Sequence[bool]) -> Sweep:
+    """The reverse sweep of a graph that another one calls.
+
+    Args:
+        graph: The graph, which stays as it is; the copy is in the same module.
+        flows: Which of its results have a cotangent.
+        wanted: Of which of its parameters the cotangent is wanted.
+    """
+    module = graph.module
+    copy = clone_graph(graph, module.fresh_name(f"{graph.name}_pullback"), module)
+    _expand_calls(copy)
+    parameters, forward, results = copy.parameters, tuple(copy.nodes), copy.results
+    copy.results = ()
+    with building(copy):
+        seeds: dict[Value, Operand] = {}
+        for result, flag in zip(results, flows, strict=True):
+            if flag:
+                seed = copy.add_parameter(result.type)
+                if isinstance(result, Value):
+                    _accumulate(seeds, result, seed)
+        targets = [p for p, flag in zip(parameters, wanted, strict=True) if flag]
+        found = dict(zip(targets, backward(copy, seeds, targets), strict=True))
+    return Sweep(copy, forward, results, tuple([found.get(p) for p in parameters]))
 
 
 def check_differentiable(graph: Graph, wrt: Sequence[int]) -> None:
@@ -117,7 +164,7 @@ def backward(
         The cotangent of each value of `wrt`, or None where nothing flows to it.
     """
     nodes = list(graph.nodes)
-    active = _active_values(nodes, wrt)
+    active = dependent_values(nodes, wrt)
     cotangents: dict[Value, Operand] = dict(seeds)
     builder = current_builder()
     outer = builder.location
@@ -127,7 +174,7 @@ def backward(
         if node.location is not None:
             builder.location = node.location.derive(f"gradient of {node.op.name}")
         for operand, cotangent in zip(
-            node.operands, _pull_back(node, cotangents), strict=True
+            node.operands, _pull_back(node, cotangents, active), strict=True
         ):
             if cotangent is None or not isinstance(operand, Value):
                 continue
@@ -137,8 +184,8 @@ def backward(
     return [cotangents.get(value) for value in wrt]
 
 
-def _active_values(nodes: Sequence[Node], wrt: Sequence[Value]) -> set[Value]:
-    """The float values that depend on `wrt`."""
+def dependent_values(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:
+    """The values of `wrt` and the float results of `nodes` that depend on them."""
     active = set(wrt)
     for node in nodes:
         if any(isinstance(o, Value) and o in active for o in node.operands):
@@ -161,10 +208,12 @@ def _accumulate(
 
 
 def _pull_back(
-    node: Node, cotangents: Mapping[Value, Operand]
+    node: Node, cotangents: Mapping[Value, Operand], active: AbstractSet[Value]
 ) -> Sequence[Operand | None]:
     given = [cotangents.get(r) for r in node.results]
     op = node.op
+    if op.pullback is not None:
+        return op.pullback(node, given, [o in active for o in node.operands])
     if isinstance(op.vjp, str):
         raise GraphError(
             f"{op.name} has no gradient: {op.vjp}",

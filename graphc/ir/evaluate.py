@@ -15,7 +15,7 @@ from graphc.ir.build import building
 from graphc.ir.dims import SymbolicDim, substitute
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import OPS, AttributeKind, Trait
+from graphc.ir.opdef import OPS, Trait
 from graphc.ir.types import F32, F64, DType, TensorType, dtype
 from graphc.ir.values import Literal, Operand, Value
 
@@ -31,7 +31,8 @@ def evaluate(
 
     Args:
         graph: The graph to run.
-        *arrays: One array-like per parameter, of the parameter's shape and dtype.
+        *arrays: One array-like per parameter, of the parameter's shape and dtype; lists
+            and NumPy's default dtypes, which nobody chose, become that dtype.
         dtype: ``"f64"`` computes all floating-point values in float64, whatever
             the graph says: the judge of accuracy.
 
@@ -47,14 +48,23 @@ def evaluate(
         raise GraphError("evaluate: dtype must be 'f64' or None", received=str(dtype))
     converted = [np.asarray(a) for a in arrays]
     bindings = bind_shapes(graph, [a.shape for a in converted])
-    for p, array in zip(graph.parameters, converted, strict=True):
-        if array.dtype != p.dtype.numpy and not (wide and p.dtype.is_float):
+    for i, (p, array) in enumerate(zip(graph.parameters, converted, strict=True)):
+        if array.dtype == p.dtype.numpy or (wide and p.dtype.is_float):
+            continue
+        if not is_default(array, p.dtype):
             raise GraphError(
                 f"graph @{graph.name}: parameter %{p.name or p.index} is {p.type}",
                 received=f"an array of dtype {array.dtype}",
             )
+        converted[i] = array.astype(p.dtype.numpy)
     with np.errstate(all="ignore"):
         return Evaluator(bindings, wide).run(graph, *converted)
+
+
+def is_default(array: Array, wanted: DType) -> bool:
+    """Whether an array only has the dtype that NumPy gives Python numbers of a kind."""
+    defaults = {"float64": ("float",), "int64": ("int", "uint", "float")}
+    return wanted.kind in defaults.get(array.dtype.name, ())
 
 
 def _named(of: Any) -> DType:
@@ -133,8 +143,8 @@ class Evaluator:
         op = node.op
         assert node.graph is not None
         if op.reference is not None:
-            attributes = self._attributes(node)
-            if any(a.kind is AttributeKind.GRAPH for a in op.attributes.values()):
+            attributes = self.attributes(node)
+            if op.calls_graphs:
                 attributes["run"] = self.run
             if Trait.READS_BITS in op.traits:
                 loaded = [
@@ -146,7 +156,7 @@ class Evaluator:
             found = op.reference(*loaded, **attributes)
             results = as_tuple(found)
         else:
-            results = self.run(self._body(node), *operands)
+            results = self.run(self.body(node), *operands)
         return [
             self.store(array, result.type)
             for array, result in zip(results, node.results, strict=True)
@@ -161,12 +171,14 @@ class Evaluator:
                 return array.astype(F32.numpy)
         return array
 
-    def _attributes(self, node: Node) -> dict[str, Any]:
+    def attributes(self, node: Node) -> dict[str, Any]:
+        """The attributes of a node as its op's rules see them, symbols bound."""
         assert node.graph is not None
         encoded = node.op.substitute_dims(node.attributes, self.bindings)
         return node.op.decode(encoded, node.graph.module)
 
-    def _body(self, node: Node) -> Graph:
+    def body(self, node: Node) -> Graph:
+        """The body of a use of a composite, symbols bound."""
         attributes = node.op.substitute_dims(node.attributes, self.bindings)
         types = [
             o.type.with_shape(substitute(d, self.bindings) for d in o.type.shape)
@@ -177,14 +189,15 @@ class Evaluator:
         # The body calls graphs of the node's module, so it is built beside them.
         assert node.graph is not None
         module = node.graph.module
+        known = set(module.graphs)
         graph = Graph(module.fresh_name(f"{node.op.name}_body"), module)
         try:
             values = [graph.add_parameter(type) for type in types]
             with building(graph):
                 graph.results = as_tuple(call_body(node.op, values, attributes, module))
+            return graph.copy()
         finally:
-            module.remove(graph)
-        return graph
+            module.remove_since(known)
 
 
 def evaluate_op(name: str, *arrays: Any, **attributes: Any) -> Any:

@@ -8,12 +8,12 @@ uses, so rewriting needs no search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphc.ir.dims import Dim, substitute
+from graphc.ir.dims import Dim, substitute, symbols_of
 from graphc.ir.errors import GraphError
 from graphc.ir.location import Location
 from graphc.ir.opdef import RETURN, OpDef
@@ -91,6 +91,13 @@ class Node:
         self.operands = (*before, new, *after)
         if isinstance(new, Value):
             new.uses[self, position] = None
+
+    def extend(self, types: Iterable[TensorType]) -> tuple[Value, ...]:
+        """Adds results of these types behind those the node has, and returns them."""
+        first = len(self.results)
+        added = tuple([Value(t, self.graph, self, first + i) for i, t in enumerate(types)])
+        self.results = (*self.results, *added)
+        return added
 
     def _drop_operands(self) -> None:
         for position, operand in enumerate(self.operands):
@@ -234,6 +241,12 @@ class Graph:
         for value in node.results:
             value.graph = None
 
+    def remove_unread(self) -> None:
+        """Removes the nodes whose results nothing reads, effects or not."""
+        for node in self.reversed_nodes():
+            if not any(value.uses for value in node.results):
+                self.remove(node)
+
     def move(self, node: Node, before: Node | None) -> None:
         """Moves `node` before `before`, or to the end."""
         self._unlink(node)
@@ -245,6 +258,19 @@ class Graph:
     def symbols(self) -> set[str]:
         """The dimension symbols of the parameters."""
         return set[str]().union(*(p.type.symbols for p in self.parameters))
+
+    @property
+    def mentioned_symbols(self) -> set[str]:
+        """The dimension symbols of all types and attributes, those of callees too."""
+        dims: set[Dim] = set()
+        for graph in self.reachable():
+            for value in graph.parameters:
+                dims.update(value.shape)
+            for node in graph.nodes:
+                dims.update(node.op.dims(node.attributes))
+                for value in node.results:
+                    dims.update(value.shape)
+        return symbols_of(dims)
 
     def callees(self) -> list[Graph]:
         """The graphs that nodes of this graph name, each once, in order of first use.
@@ -365,6 +391,11 @@ class Module:
         """Removes a graph."""
         del self.graphs[graph.name]
 
+    def remove_since(self, known: Collection[str]) -> None:
+        """Removes the graphs whose names are not among those `known` before."""
+        for name in self.graphs.keys() - known:
+            del self.graphs[name]
+
     def include(self, graph: Graph, bindings: Mapping[str, Dim] | None = None) -> Graph:
         """Adds a copy of a graph of another module, with what it calls and reads.
 
@@ -412,6 +443,17 @@ class Module:
         name = fresh_name(name, self.constants)
         self.constants[name] = native
         return name
+
+
+def check_graph(of: object, caller: str) -> None:
+    """Raises a `GraphError` unless `of` is a graph; `caller` is what asked for one."""
+    if not isinstance(of, Graph):
+        of_model = callable(getattr(of, "graph", None))
+        raise GraphError(
+            f"{caller}: expected a graph",
+            received=type(of).__name__,
+            hint="model.graph('predict') is the graph of a step" if of_model else None,
+        )
 
 
 def _check_name(name: object, what: str) -> None:

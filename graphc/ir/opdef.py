@@ -21,7 +21,7 @@ from graphc.ir.types import DTYPES, DType, TensorType, dtype
 from graphc.ir.values import Attributes, Operand
 
 if TYPE_CHECKING:
-    from graphc.ir.graph import Module, Node
+    from graphc.ir.graph import Graph, Module, Node
 
 
 class Kind(enum.Enum):
@@ -73,6 +73,7 @@ class AttributeKind(enum.Enum):
     SHAPE = "Shape"
     DTYPE = "DType"
     GRAPH = "Graph"
+    GRAPHS = "Graphs"
     CONSTANT = "ConstantName"
 
 
@@ -80,6 +81,7 @@ Ints = tuple[int, ...]
 IntLists = tuple[tuple[int, ...], ...]
 Shape = tuple[Dim, ...]
 ConstantName = str
+Graphs = tuple["Graph", ...]
 
 
 class _Required:
@@ -125,6 +127,9 @@ class Attribute:
             return value
         if self.kind is AttributeKind.GRAPH:
             return _find(module.graphs if module else {}, value, "graph")
+        if self.kind is AttributeKind.GRAPHS:
+            graphs = module.graphs if module else {}
+            return tuple([_find(graphs, name, "graph") for name in value])
         if self.kind is AttributeKind.CONSTANT:
             return _find(module.constants if module else {}, value, "constant")
         return _DECODE[self.kind](value)
@@ -147,6 +152,7 @@ _DECODE: dict[AttributeKind, Callable[[Any], Any]] = {
     AttributeKind.SHAPE: lambda value: tuple(map(_decode_dim, value)),
     AttributeKind.DTYPE: lambda value: DTYPES[value],
 }
+_DIM_KINDS = (AttributeKind.DIM, AttributeKind.SHAPE)
 _PLAIN = {
     AttributeKind.INT,
     AttributeKind.FLOAT,
@@ -213,17 +219,22 @@ _ENCODE: dict[AttributeKind, Callable[[Any], Any]] = {
     AttributeKind.SHAPE: lambda value: [_encode_dim(v) for v in _items(value)],
     AttributeKind.DTYPE: lambda value: dtype(value).name,
     AttributeKind.GRAPH: _encode_name,
+    AttributeKind.GRAPHS: lambda value: [_encode_name(v) for v in _items(value)],
     AttributeKind.CONSTANT: _encode_string,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """An operand of a sample: a tensor type with the range its elements come from."""
+    """An operand of a sample: a tensor type with the range its elements come from.
+
+    `diagonal` is added to the diagonals of its matrices, which makes them regular.
+    """
 
     type: str
     low: float = -2.0
     high: float = 2.0
+    diagonal: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +304,16 @@ class OpDef:
         ulp: Allowed error of an executor in units in the last place of the largest
             result magnitude, per accumulated term; 0 means bit equality.
         numerics: What a reader should know about accuracy and special values.
+        pullback: For an op that calls graphs, its gradient instead of a `vjp`:
+            ``(node, cotangents, wanted)`` to operand cotangents. It sees which results
+            have a cotangent (None for none) and which operands need one, and may
+            extend the node by results that the gradient reads.
+        trips: For an op that calls graphs, ``(**attributes)`` to how often it runs each
+            of them; once if there is no such rule.
+        no_kernel: Why backends that generate kernels decline the op, in a few words;
+            empty where nothing keeps them from it.
+        exact: The meaning over finite fields (see `graphc.ir.payload`), if it is not
+            that of the reference: from operands, floats as `Payload`, to results.
         flops: For sums of products, ``(operand types, result types, **attributes)`` to
             the number of floating-point operations; other ops are counted by kind.
     """
@@ -314,7 +335,11 @@ class OpDef:
     errors: tuple[IllTyped, ...]
     ulp: float
     numerics: str
+    no_kernel: str = ""
     flops: Callable[..., Dim] | None = None
+    exact: Callable[..., Any] | None = None
+    pullback: Callable[..., Sequence[Operand | None]] | None = None
+    trips: Callable[..., Dim] | None = None
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Adds a node to the current graph; returns its result or tuple of results."""
@@ -399,20 +424,45 @@ class OpDef:
                     received=", ".join(map(str, operands))[:400],
                 )
 
+    @property
+    def calls_graphs(self) -> bool:
+        """Whether the op has attributes that name graphs."""
+        kinds = (AttributeKind.GRAPH, AttributeKind.GRAPHS)
+        return any(declared.kind in kinds for declared in self.attributes.values())
+
+    def trip_count(self, node: Node) -> Dim:
+        """How often a node of this op runs each graph that it calls."""
+        if self.trips is None:
+            return 1
+        module = node.graph.module if node.graph else None
+        return self.trips(**self.decode(node.attributes, module))
+
     def graph_names(self, node: Node) -> list[str]:
         """The names of the graphs that a node of this op calls."""
-        return self._names(node, AttributeKind.GRAPH)
+        found: list[str] = []
+        for name, declared in self.attributes.items():
+            if declared.kind is AttributeKind.GRAPH and name in node.attributes:
+                found.append(node.attributes[name])
+            elif declared.kind is AttributeKind.GRAPHS:
+                found += node.attributes.get(name, ())
+        return found
 
     def constant_names(self, node: Node) -> list[str]:
         """The names of the constants that a node of this op reads."""
-        return self._names(node, AttributeKind.CONSTANT)
-
-    def _names(self, node: Node, kind: AttributeKind) -> list[str]:
         return [
             node.attributes[name]
             for name, declared in self.attributes.items()
-            if declared.kind is kind and name in node.attributes
+            if declared.kind is AttributeKind.CONSTANT and name in node.attributes
         ]
+
+    def dims(self, attributes: Attributes) -> tuple[Dim, ...]:
+        """The dims that attributes hold."""
+        found: list[Dim] = []
+        for name, declared in self.attributes.items():
+            if declared.kind in _DIM_KINDS and attributes.get(name) is not None:
+                dims = declared.decode(attributes[name], None)
+                found += dims if isinstance(dims, tuple) else (dims,)
+        return tuple(found)
 
     def rename(
         self,
@@ -424,9 +474,14 @@ class OpDef:
         renamed = {AttributeKind.GRAPH: graphs, AttributeKind.CONSTANT: constants}
         result = attributes
         for name, declared in self.attributes.items():
+            if name not in attributes:
+                continue
             names = renamed.get(declared.kind)
-            if names is not None and name in attributes:
+            if names is not None:
                 result = result | {name: names[attributes[name]]}
+            elif declared.kind is AttributeKind.GRAPHS:
+                listed = [graphs[called] for called in attributes[name]]
+                result = result | {name: listed}
         return result
 
     def substitute_dims(

@@ -45,6 +45,8 @@ def parse(text: str) -> Graph:
         ParseError: With line, column and what was expected, for text that is not one
             or more valid graphs.
     """
+    if not isinstance(text, str):
+        raise GraphError("parse: expected text", received=type(text).__name__)
     with _no_collection():
         return _Parser(text).parse()
 

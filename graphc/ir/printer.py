@@ -48,6 +48,12 @@ def _text(graphs: Iterable[Graph], module: Module) -> str:
     return "".join(parts)
 
 
+def print_node(node: Node) -> str:
+    """The line of `node` in the text of its graph."""
+    assert node.graph is not None
+    return _node_text(node, value_names(node.graph, node.graph.nodes), {}).strip()
+
+
 def value_names(graph: Graph, nodes: Iterable[Node]) -> dict[Value, str]:
     """The name that each parameter of `graph` and result of its `nodes` prints with.
 

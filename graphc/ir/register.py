@@ -28,14 +28,18 @@ def primitive(
     kind: Kind,
     reference: Callable[..., Any],
     *,
-    vjp: Callable[..., Any] | str,
+    vjp: Callable[..., Any] | str | None = None,
+    pullback: Callable[..., Any] | None = None,
+    trips: Callable[..., Any] | None = None,
     samples: Iterable[Sample],
     errors: Iterable[IllTyped],
     dtypes: DTypes = ANY,
     traits: Iterable[Trait] = (),
     ulp: float = 0,
     numerics: str = "",
+    no_kernel: str = "",
     flops: Callable[..., Any] | None = None,
+    exact: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], OpDef]:
     """Registers the decorated type rule as a primitive; see `OpDef` for the arguments.
 
@@ -52,12 +56,16 @@ def primitive(
             infer=rule,
             reference=reference,
             vjp=vjp,
+            pullback=pullback,
+            trips=trips,
             body=None,
             samples=tuple(samples),
             errors=tuple(errors),
             ulp=ulp,
             numerics=numerics,
+            no_kernel=no_kernel,
             flops=flops,
+            exact=exact,
         )
 
     return register
@@ -136,7 +144,7 @@ def _check_complete(op: OpDef) -> None:
         missing.append("a docstring")
     if op.reference is None and op.body is None:
         missing.append("a reference")
-    if op.vjp is None and op.body is None:
+    if op.vjp is None and op.pullback is None and op.body is None:
         missing.append("a vjp or the reason why it has none")
     if op.kind is Kind.CONTRACTION and op.body is None and op.flops is None:
         missing.append("its number of floating-point operations")

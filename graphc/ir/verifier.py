@@ -12,9 +12,10 @@ import numpy as np
 
 from graphc.ir.dims import Dim, SymbolicDim, symbols_of
 from graphc.ir.errors import GraphError
-from graphc.ir.opdef import OPS, AttributeKind, operand_types
+from graphc.ir.location import Location
+from graphc.ir.opdef import OPS, operand_types
 from graphc.ir.printer import value_names
-from graphc.ir.types import TensorType, checked_type, dtype
+from graphc.ir.types import DType, TensorType, checked_type, dtype
 from graphc.ir.values import Attributes, Literal, Operand, Value, is_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ MAX_DEPTH = 32
 """How deep the JSON of an attribute may nest."""
 
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DIM_KINDS = (AttributeKind.DIM, AttributeKind.SHAPE)
 
 
 def verify(graph: Graph) -> None:
@@ -72,7 +72,8 @@ class Verifier:
         location = None
         if self.node is not None:
             place += f"{self._label(self.node)}: "
-            location = self.node.location
+            if isinstance(self.node.location, Location):
+                location = self.node.location
         text = None if received is None else str(received)[:400]
         hint = cause.hint if cause is not None else None
         raise GraphError(
@@ -115,10 +116,9 @@ class Verifier:
 
     def _check_ranges(self, ranges: Mapping[str, tuple[int, int]]) -> None:
         for symbol, limits in ranges.items():
-            if not _SYMBOL.fullmatch(symbol):
+            if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
                 self.fail("a dimension symbol must be an identifier", repr(symbol))
-            low, high = limits
-            if not all(type(n) is int for n in limits) or not 0 <= low <= high < 2**62:
+            if not _is_range(limits):
                 self.fail(f"the range of {symbol} must be 0 <= low <= high", limits)
 
     def _check_nodes(self, graph: Graph) -> list[Graph]:
@@ -133,6 +133,8 @@ class Verifier:
             previous = node
             if OPS.get(node.op.name) is not node.op:
                 self.fail("the op is not in the op table")
+            if node.location is not None and not isinstance(node.location, Location):
+                self.fail("the location is none", repr(node.location))
             self._check_node_attributes(node)
             self._check_operands(node)
             for index, result in enumerate(node.results):
@@ -169,12 +171,9 @@ class Verifier:
 
     def _check_node_attributes(self, node: Node) -> None:
         self._check_attributes(node.attributes)
-        if self._encode(node) != node.attributes:
+        if not _identical(self._encode(node), node.attributes):
             self.fail("the attributes are not in canonical form", node.attributes)
-        for name, declared in node.op.attributes.items():
-            if declared.kind in _DIM_KINDS and name in node.attributes:
-                dims = declared.decode(node.attributes[name], None)
-                self._check_symbols(dims if isinstance(dims, tuple) else (dims,))
+        self._check_symbols(node.op.dims(node.attributes))
 
     def _encode(self, node: Node) -> Attributes:
         try:
@@ -183,6 +182,8 @@ class Verifier:
             self.fail(_rule(error, node), error.received, error)
 
     def _check_attributes(self, attributes: Attributes) -> None:
+        if not isinstance(attributes, dict):
+            self.fail("attributes are no dict", repr(attributes))
         for key, value in attributes.items():
             if not is_name(key):
                 self.fail("an attribute's name must be an identifier", repr(key))
@@ -192,6 +193,8 @@ class Verifier:
     def _check_value(self, value: Value, node: Node | None, index: int) -> None:
         name = value.name
         if name is not None:
+            if not is_name(name):
+                self.fail("a value's name must be an identifier", repr(name))
             if name in self._names:
                 self.fail(f"the name %{name} is defined twice")
             self._names.add(name)
@@ -202,8 +205,12 @@ class Verifier:
         self._defined.add(value)
 
     def _check_operands(self, node: Node) -> None:
+        if not isinstance(node.operands, tuple):
+            self.fail("the operands are no tuple", type(node.operands).__name__)
         for position, operand in enumerate(node.operands):
             if isinstance(operand, Literal):
+                if not _is_whole(operand):
+                    self.fail(f"operand {position} is no literal of its dtype")
                 continue
             if operand not in self._defined:
                 self._fail_undefined(position, operand)
@@ -261,6 +268,9 @@ class Verifier:
             self.node = node
             inferred = self._infer(node)
             declared = tuple([result.type for result in node.results])
+            for type in declared:
+                if not _is_type(type):
+                    self.fail("a type is no tensor type")
             if declared != inferred:
                 self.fail(
                     "the declared result types differ from the inferred ones",
@@ -284,6 +294,8 @@ class Verifier:
             self.fail("the op's type rule fails", cause.message, cause)
 
     def _check_type(self, type: TensorType) -> None:
+        if not _is_type(type):
+            self.fail("a type is no tensor type")
         try:
             checked_type(type.dtype, type.shape)
         except GraphError as error:
@@ -322,6 +334,47 @@ def json_problem(value: object, depth: int = 0) -> str | None:
     else:
         return f"a value of type {type(value).__name__}"
     return next(filter(None, (json_problem(item, depth + 1) for item in items)), None)
+
+
+def _is_range(limits: object) -> bool:
+    if not isinstance(limits, tuple):
+        return False
+    numbers = cast("tuple[object, ...]", limits)
+    return (
+        len(numbers) == 2
+        and all(type(n) is int for n in numbers)
+        and 0 <= cast("int", numbers[0]) <= cast("int", numbers[1]) < 2**62
+    )
+
+
+def _is_type(of: object) -> bool:
+    return (
+        isinstance(of, TensorType)
+        and isinstance(of.shape, tuple)
+        and isinstance(of.dtype, DType)
+    )
+
+
+def _is_whole(literal: Literal) -> bool:
+    """Whether a literal is what making one of its value and dtype gives."""
+    try:
+        made = Literal(literal.value, literal.dtype)
+    except (GraphError, OverflowError, TypeError, ValueError):
+        return False
+    return made == literal and made.type == literal.type
+
+
+def _identical(one: object, other: object) -> bool:
+    """Whether two JSON values are equal and of the same types: 1 is not 1.0."""
+    if type(one) is not type(other) or one != other:
+        return False
+    if isinstance(one, list):
+        pairs = zip(cast("list[object]", one), cast("list[object]", other), strict=True)
+        return all(_identical(a, b) for a, b in pairs)
+    if isinstance(one, dict):
+        mine, theirs = cast("Attributes", one), cast("Attributes", other)
+        return all(_identical(mine[key], theirs[key]) for key in mine)
+    return True
 
 
 def _rule(error: GraphError, node: Node) -> str:

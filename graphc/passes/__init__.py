@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, check_graph
 from graphc.passes import autodiff, cse, dce, decompose, fusion, inline
 from graphc.passes.canonicalize import Canonicalize
 from graphc.passes.constant_folding import ConstantFolding
@@ -55,6 +55,7 @@ def run(
     dump_dir: str | os.PathLike[str] | None = None,
     stop_after: str | int | None = None,
     bisect: int | None = None,
+    check: bool | None = None,
 ) -> Graph:
     """A copy of `graph`, with everything it calls, after the passes of `pipeline`.
 
@@ -68,13 +69,16 @@ def run(
         stop_after: A pass after whose first run to stop, or a number of runs.
         bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
             unless given.
+        check: Whether to compare what the graph means before and after each pass;
+            ``GRAPHC_CHECK=1`` unless given.
 
     Returns:
         The rewritten copy, alone in its module with what it calls and reads.
 
     Raises:
         GraphError: If `graph` does not verify to begin with.
-        PassError: If the pipeline's text is none, or a pass fails; names the pass.
+        PassError: If the pipeline's text is none, or a pass fails, or a check finds
+            that it changes what the graph means; names the pass.
     """
     return run_with_report(
         graph,
@@ -83,6 +87,7 @@ def run(
         dump_dir=dump_dir,
         stop_after=stop_after,
         bisect=bisect,
+        check=check,
     )[0]
 
 
@@ -94,14 +99,17 @@ def run_with_report(
     dump_dir: str | os.PathLike[str] | None = None,
     stop_after: str | int | None = None,
     bisect: int | None = None,
+    check: bool | None = None,
 ) -> tuple[Graph, Report]:
     """As `run`, with a report of the passes' times, node counts and rewrites."""
+    check_graph(graph, "passes.run")
     manager = PassManager(
         pipeline,
         verify=verify,
         dump_dir=dump_dir,
         stop_after=stop_after,
         bisect=bisect,
+        check=check,
     )
     result = graph.copy()
     return result, manager.run(result)

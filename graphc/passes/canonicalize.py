@@ -10,11 +10,18 @@ from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph
 from graphc.ir.opdef import OPS
 from graphc.passes.graph_pass import GraphPass, register
-from graphc.passes.identities import arithmetic, logic, reduction, shape, uniform
+from graphc.passes.identities import (
+    arithmetic,
+    control,
+    logic,
+    reduction,
+    shape,
+    uniform,
+)
 from graphc.passes.rewrite import Rewriter
 from graphc.passes.rule import NumericsClass, Rule, RuleSet, rewrite_greedily
 
-FAMILIES = (arithmetic, logic, uniform, shape, reduction)
+FAMILIES = (arithmetic, logic, uniform, shape, reduction, control)
 RULES = RuleSet([rule for family in FAMILIES for rule in family.RULES.rules])
 """All identities, in the order in which they are tried."""
 
@@ -36,6 +43,9 @@ class Canonicalize(GraphPass):
     allow: tuple[str, ...] = ()
     late: bool = False
     name: ClassVar[str] = "canonicalize"
+    rounding: ClassVar[frozenset[str]] = frozenset(
+        rule.name for rule in RULES.rules if not rule.algebraic
+    )
 
     def __post_init__(self) -> None:
         optional = {rule.numerics.kind.value for rule in RULES.rules} - _BY_DEFAULT

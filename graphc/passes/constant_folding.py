@@ -47,6 +47,7 @@ class ConstantFolding(GraphPass):
     max_elements: int = 65536
     small: int = 64
     name: ClassVar[str] = "constant_folding"
+    rounding: ClassVar[frozenset[str]] = frozenset({"fold"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         folder = _Folder(self, rewriter)

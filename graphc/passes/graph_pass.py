@@ -35,10 +35,14 @@ class Pass(abc.ABC):
         name: Its name in pipelines.
         required: Whether programs are wrong or cannot run without it; such a pass
             is exempt from the limit on rewrites.
+        rounding: The names of its rules that keep results up to rounding alone, so that
+            a check of its results allows for that. All others are laws of arithmetic,
+            which `graphc.ir.exact` keeps.
     """
 
     name: ClassVar[str]
     required: ClassVar[bool] = False
+    rounding: ClassVar[frozenset[str]] = frozenset()
 
     @abc.abstractmethod
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:

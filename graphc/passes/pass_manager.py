@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graphc.ir.errors import GraphcError, GraphError, PassError
+from graphc.ir.errors import GraphcError, GraphError, PassError, UnsupportedError
 from graphc.ir.graph import Graph
 from graphc.passes.graph_pass import GraphPass, Pass
-from graphc.passes.ledger import Ledger
+from graphc.passes.ledger import Ledger, Rewrite
+from graphc.passes.meaning import Meaning
 from graphc.passes.pipeline_parser import Fixpoint, Pipeline, parse_pipeline
 from graphc.passes.rewrite import Rewriter
 
@@ -62,6 +64,8 @@ class Report:
         ledger: Every rewrite and refusal.
         unfinished: The groups that still changed the graph when their repeats ended.
         stopped: Whether the pipeline was stopped early.
+        checked: After how many passes the meaning of the graph was compared.
+        unchecked: Why it was not compared after some, if so.
     """
 
     pipeline: str
@@ -71,6 +75,8 @@ class Report:
     runs: list[PassRun] = field(default_factory=list[PassRun])
     unfinished: list[str] = field(default_factory=list[str])
     stopped: bool = False
+    checked: int = 0
+    unchecked: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -106,6 +112,9 @@ class PassManager:
         stop_after: A pass after whose first run to stop, or a number of runs.
         bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
             unless given.
+        check: Whether to compare what the graph means before and after each pass, by
+            evaluating it over finite fields (see `graphc.ir.exact`); ``GRAPHC_CHECK=1``
+            unless given. Graphs that are too large for it are not compared.
 
     Raises:
         PassError: If the pipeline's text is none, or `stop_after` names no pass of it.
@@ -119,13 +128,20 @@ class PassManager:
         dump_dir: str | os.PathLike[str] | None = None,
         stop_after: str | int | None = None,
         bisect: int | None = None,
+        check: bool | None = None,
     ) -> None:
         if isinstance(pipeline, str):
             pipeline = parse_pipeline(pipeline)
+        if not isinstance(pipeline, Pipeline):
+            raise PassError(
+                "expected a pipeline's name or text, such as 'cse,dce'",
+                received=repr(pipeline)[:80],
+            )
         self.pipeline = pipeline
         self.verify = _flag("GRAPHC_VERIFY") if verify is None else verify
         self.dump_dir = Path(dump_dir) if dump_dir is not None else None
         self.stop_after = stop_after
+        self.check = _flag("GRAPHC_CHECK") if check is None else check
         self.bisect = _number("GRAPHC_OPT_BISECT") if bisect is None else bisect
         names = [each.name for each in self.pipeline.passes()]
         if isinstance(stop_after, str) and stop_after not in names:
@@ -142,7 +158,8 @@ class PassManager:
 
         Raises:
             GraphError: If the graph does not verify to begin with.
-            PassError: If a pass fails or breaks the graph; names the pass.
+            PassError: If a pass fails or breaks the graph, or changes what it means;
+                names the pass, and the rewrite if a check found it.
         """
         return _Run(self, graph).run()
 
@@ -157,10 +174,13 @@ class _Run:
         self.report = Report(
             str(manager.pipeline), self.nodes, self.nodes, Ledger(manager.bisect)
         )
+        self.meaning: Meaning | None = None
 
     def run(self) -> Report:
         if self.manager.verify:
             self.graph.verify()
+        if self.manager.check:
+            self._learn()
         self._dump("input", f"// input, {self.nodes} nodes")
         self._run_stages(self.manager.pipeline)
         _sweep_constants(self.graph)
@@ -194,9 +214,11 @@ class _Run:
         ledger = self.report.ledger
         rewrites, refusals = ledger.count, len(ledger.refusals)
         before = self.nodes
+        original = self.graph.copy() if self.meaning is not None else None
         start = time.perf_counter()
         try:
-            changed = self._apply(each)
+            changed, kept = _apply(each, self.graph, self.report.ledger)
+            self._keep(kept)
         except Exception as error:
             raise self._failure(each, "failed", error) from error
         seconds = time.perf_counter() - start
@@ -208,30 +230,11 @@ class _Run:
         self.report.runs.append(run)
         self._dump(each.name, f"// after {run}")
         if self.manager.verify:
-            self._check(each, changed, made)
+            self._verify(each, changed, made)
+        if original is not None and made:
+            self._compare(each, original, ledger.rewrites[rewrites:])
         stop = self.manager.stop_after
         self.report.stopped = stop in (each.name, len(self.report.runs))
-        return changed
-
-    def _apply(self, each: Pass) -> bool:
-        """Runs a pass and drops the graphs that it leaves without callers."""
-        rewriter = Rewriter(self.report.ledger, each.name, each.required)
-        if not isinstance(each, GraphPass):
-            changed = each.run(self.graph, rewriter)
-            self._keep(self.graph.reachable())
-            return changed
-        changed = False
-        # Callees are looked up after their caller was worked on, so that the pass
-        # does not see those that it has just made unreachable.
-        reached = {self.graph.name: self.graph}
-        queue = [self.graph]
-        for graph in queue:
-            changed |= each.run(graph, rewriter)
-            for callee in graph.callees():
-                if callee.name not in reached:
-                    reached[callee.name] = callee
-                    queue.append(callee)
-        self._keep(queue)
         return changed
 
     def _keep(self, graphs: list[Graph]) -> None:
@@ -242,7 +245,7 @@ class _Run:
                 self.graph.module.remove(other)
         self.nodes = sum(len(graph) for graph in graphs)
 
-    def _check(self, each: Pass, changed: bool, rewrites: int) -> None:
+    def _verify(self, each: Pass, changed: bool, rewrites: int) -> None:
         try:
             self.graph.verify()
         except GraphError as error:
@@ -250,6 +253,60 @@ class _Run:
         if changed != (rewrites > 0):
             says = "a change" if changed else "no change"
             raise PassError(f"{each} reports {says} but made {rewrites} rewrites")
+
+    def _learn(self) -> None:
+        """Evaluates the graph as it is, to compare with what passes make of it."""
+        self.meaning = None
+        try:
+            self.meaning = Meaning(self.graph)
+        except UnsupportedError as error:
+            self.report.unchecked = error.message
+
+    def _compare(self, each: Pass, original: Graph, made: list[Rewrite]) -> None:
+        """Checks that a pass kept what the graph means."""
+        assert self.meaning is not None
+        try:
+            problem = self.meaning.difference(self.graph)
+        except UnsupportedError as error:
+            self.meaning, self.report.unchecked = None, error.message
+            return
+        self.report.checked += 1
+        if problem is None:
+            return
+        if any(rewrite.rule in each.rounding for rewrite in made):
+            problem = self.meaning.rounding_difference(original, self.graph)
+            if problem is None:
+                self._learn()
+                return
+        rewrite = self._first_wrong(each, original, made)
+        error = PassError(
+            f"{each} changes what @{self.graph.name} means: {problem}",
+            received=f"the rewrite {rewrite}" if rewrite is not None else None,
+            location=rewrite.node.location if rewrite and rewrite.node else None,
+            hint="dump_dir keeps the graph before each pass",
+        )
+        error.add_note(_limited(str(original)))
+        raise error
+
+    def _first_wrong(
+        self, each: Pass, original: Graph, made: list[Rewrite]
+    ) -> Rewrite | None:
+        """The rewrite without which the pass would have kept the meaning."""
+        meaning = self.meaning
+        assert meaning is not None
+
+        def wrong(count: int) -> bool:
+            graph = original.copy()
+            _apply(each, graph, Ledger(count), limited=True)
+            if meaning.difference(graph) is None:
+                return False
+            rounds = any(rewrite.rule in each.rounding for rewrite in made[:count])
+            return not rounds or bool(meaning.rounding_difference(original, graph))
+
+        # A rewrite that comes later can hide one that comes before it, so the search
+        # finds one of those after which the meaning is lost.
+        found = bisect_left(range(len(made)), True, key=lambda n: wrong(n + 1))
+        return made[found] if found < len(made) else None
 
     def _failure(self, each: Pass, what: str, cause: Exception) -> PassError:
         text = f"{each} {what}: "
@@ -274,6 +331,37 @@ class _Run:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{len(self.report.runs):02d}-{name}.gir"
         path.write_text(f"{header}\n{self.graph}", encoding="utf-8")
+
+
+def _apply(
+    each: Pass, graph: Graph, ledger: Ledger, limited: bool = False
+) -> tuple[bool, list[Graph]]:
+    """Runs a pass over a graph and all that it calls.
+
+    Args:
+        each: The pass.
+        graph: The entry graph.
+        ledger: Where the rewrites go.
+        limited: Whether the limit of the ledger is for required passes, too.
+
+    Returns:
+        Whether anything changed, and the graphs that are reachable now.
+    """
+    rewriter = Rewriter(ledger, each.name, each.required and not limited)
+    if not isinstance(each, GraphPass):
+        return each.run(graph, rewriter), graph.reachable()
+    changed = False
+    # Callees are looked up after their caller was worked on, so that the pass does
+    # not see those that it has just made unreachable.
+    reached = {graph.name: graph}
+    queue = [graph]
+    for current in queue:
+        changed |= each.run(current, rewriter)
+        for callee in current.callees():
+            if callee.name not in reached:
+                reached[callee.name] = callee
+                queue.append(callee)
+    return changed, queue
 
 
 def _sweep_constants(graph: Graph) -> None:

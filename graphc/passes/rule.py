@@ -99,6 +99,8 @@ class Rule:
         doc: The identity.
         roots: The nodes it may start from.
         numerics: How far it keeps results.
+        algebraic: Whether it is a law of arithmetic that `graphc.ir.exact` keeps; if
+            not, a check of its results allows for rounding.
         late: Whether it holds only once nothing will be differentiated any more.
         apply: From a node to what stands for its results. May build nodes, which go
             before the node, and may look at any node; changes nothing itself.
@@ -109,6 +111,7 @@ class Rule:
     doc: str
     roots: tuple[Root, ...]
     numerics: Numerics
+    algebraic: bool
     late: bool
     apply: Callable[[Node], Replacement]
     examples: tuple[Example, ...]
@@ -139,6 +142,7 @@ class RuleSet:
         *roots: Root,
         examples: Sequence[Example],
         numerics: Numerics = EXACT,
+        algebraic: bool = True,
         late: bool = False,
     ) -> Callable[[Callable[[Node], Replacement]], Rule]:
         """Adds the decorated function as a rule; its docstring is the identity."""
@@ -152,6 +156,7 @@ class RuleSet:
                 doc,
                 roots,
                 numerics,
+                algebraic,
                 late,
                 function,
                 tuple(examples),

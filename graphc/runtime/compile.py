@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.errors import GraphError
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, check_graph
 from graphc.passes import Report, run_with_report
 from graphc.runtime import load_backend
 from graphc.runtime.executable import Executable
@@ -38,6 +38,7 @@ def compile_graph(
         PassError: If a pass fails.
         CompileError: If the target's compiler refuses the graph.
     """
+    check_graph(graph, "compile")
     chosen = find_target(target)
     backend = load_backend(chosen.backend)
     positions = _checked_donation(graph, donate)
@@ -58,6 +59,7 @@ def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
     Raises:
         TargetError, UnsupportedError, GraphError, PassError: As `compile_graph`.
     """
+    check_graph(graph, "emit")
     backend = load_backend(find_target(target).backend)
     stages = Stages(graph.name, Settings.read())
     lowered, _ = _lower(graph, _chosen(pipeline, backend.PIPELINE), stages)
@@ -70,12 +72,7 @@ def _chosen(pipeline: str | None, default: str) -> str:
 
 def _lower(graph: Graph, pipeline: str, stages: Stages) -> tuple[Graph, Report | None]:
     """A copy of `graph` after the passes, and what they did."""
-    if symbols := sorted(graph.symbols):
-        raise GraphError(
-            f"graph @{graph.name} has dimension symbols",
-            received=", ".join(symbols),
-            hint=f"bind them: graph.bind({', '.join(f'{s}=...' for s in symbols)})",
-        )
+    check_bound(graph)
     stages.dump("input.gir", graph)
     with stages.timed("passes"):
         if pipeline:
@@ -89,6 +86,16 @@ def _lower(graph: Graph, pipeline: str, stages: Stages) -> tuple[Graph, Report |
             lowered, report = graph.copy(), None
     stages.dump("lowered.gir", lowered)
     return lowered, report
+
+
+def check_bound(graph: Graph) -> None:
+    """Raises a `GraphError` if the graph has dimension symbols."""
+    if symbols := sorted(graph.symbols):
+        raise GraphError(
+            f"graph @{graph.name} has dimension symbols",
+            received=", ".join(symbols),
+            hint=f"bind them: graph.bind({', '.join(f'{s}=...' for s in symbols)})",
+        )
 
 
 def _checked_donation(graph: Graph, donate: Sequence[int]) -> tuple[int, ...]:

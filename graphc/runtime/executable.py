@@ -94,7 +94,9 @@ def find_mismatch(graph: Graph, arrays: Sequence[Any]) -> GraphError | None:
     for parameter, array in zip(parameters, arrays, strict=True):
         shape, dtype = np.shape(array), getattr(array, "dtype", None)
         wanted = parameter.type
-        if shape != wanted.shape or dtype not in (None, wanted.dtype.numpy):
+        # NumPy says that float64 equals None.
+        other = dtype is not None and dtype != wanted.dtype.numpy
+        if shape != wanted.shape or other:
             return GraphError(
                 f"graph @{graph.name}: parameter %{parameter.name or parameter.index}"
                 f" is {wanted}",

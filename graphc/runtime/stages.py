@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graphc.ir.errors import GraphcError
 from graphc.runtime.settings import Settings
 
 
@@ -56,7 +57,13 @@ class Stages:
 
 
 def _new_directory(parent: Path, name: str) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GraphcError(
+            f"GRAPHC_DUMP must be a directory that can be written: {error.strerror}",
+            received=str(parent),
+        ) from error
     for number in itertools.count(1 + sum(1 for _ in parent.iterdir())):
         path = parent / f"{number:04}-{name}"
         try:

@@ -60,6 +60,8 @@ def find_target(name: str) -> Target:
         TargetError: If there is no such target, or its packages or device are missing.
         UnsupportedError: If this release generates no code for it.
     """
+    if not isinstance(name, str):
+        raise TargetError("a target is given by its name", received=repr(name)[:80])
     if name not in _TARGETS:
         near = difflib.get_close_matches(name[:40], _TARGETS, 1)
         hint = (

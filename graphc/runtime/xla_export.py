@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -51,6 +51,23 @@ def exported(
         fun_name=name,
         mlir_module_serialized=artifact,
     )
+
+
+def compiled(
+    function: Any, parameters: Sequence[Spec], host_calls: Sequence[Callable[..., Any]]
+) -> jax.stages.Compiled:
+    """A jitted function compiled for parameters.
+
+    Args:
+        function: What `jax.jit` returned for an exported function.
+        parameters: The type of each parameter.
+        host_calls: The Python functions that its program calls, by index.
+    """
+    lowered = function.lower(*parameters)
+    if host_calls:
+        # What jax itself fills when it lowers a callback.
+        lowered._lowering.compile_args["host_callbacks"] += host_calls
+    return lowered.compile()
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,16 +10,17 @@ from typing import Any
 
 import jax
 import jax.export
+import numpy as np
 
 from graphc.codegen.stablehlo import StableHLO, emit_module, emit_stablehlo
 from graphc.ir.errors import GraphcError
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
 from graphc.runtime.backend import Memory
 from graphc.runtime.stages import Stages
 from graphc.runtime.xla_errors import compile_error
-from graphc.runtime.xla_export import Spec, exported
+from graphc.runtime.xla_export import Spec, compiled, exported
 
 PIPELINE = "xla"
 
@@ -34,7 +36,7 @@ def unavailable(device: str | None) -> str | None:
 
 def emit(graph: Graph) -> str:
     """The StableHLO text of a lowered graph."""
-    return emit_stablehlo(graph)
+    return emit_stablehlo(graph, _platform(None))
 
 
 def compile(
@@ -42,7 +44,7 @@ def compile(
 ) -> XlaProgram:
     """The program of a lowered graph."""
     with stages.timed("emit"):
-        module = emit_module(graph)
+        module = emit_module(graph, _platform(device))
     stages.dump("stablehlo.mlir", module.text)
     with stages.timed("compile"):
         try:
@@ -86,16 +88,20 @@ class XlaProgram:
                 graph.name,
                 specs,
                 [_spec(type) for type in returned],
-                device or jax.export.default_export_platform(),
+                _platform(device),
             )
             self.jitted = jax.jit(
                 _named(function.call, graph.name),
                 donate_argnums=_reusable(donate, types, returned),
             )
-            self.compiled = self.jitted.lower(*specs).compile()
+            host_calls = [_host_call(node) for node in module.host_calls]
+            self.compiled = compiled(self.jitted, specs, host_calls)
         # jax 0.10 refuses its own 4-bit arrays when a compiled program is called.
         packed = any(type.dtype is I4 for type in types)
         call: Callable[..., Any] = self.jitted if packed else self.compiled
+        if host_calls:  # which only the compiled program knows
+            self.jitted = self.compiled
+            call = _awaited(self.compiled)
         self.run = _in_64_bits(call) if self._wide else call
 
     def _context(self, device: str | None) -> ExitStack:
@@ -132,6 +138,11 @@ class XlaProgram:
         return None if known is None else dict(known)
 
 
+def _platform(device: str | None) -> str:
+    """What jax calls the platform of a kind of device."""
+    return device or jax.export.default_export_platform()
+
+
 def _spec(type: TensorType) -> Spec:
     return Spec(type.static_shape, type.dtype.numpy)
 
@@ -157,6 +168,29 @@ def _in_64_bits(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(*arrays)
 
     return wide
+
+
+def _host_call(node: Node) -> Callable[..., Any]:
+    """What a program calls for the effect of a node, which is its reference's."""
+    assert node.op.reference is not None
+    attributes = node.op.decode(node.attributes, None)
+    effect = functools.partial(node.op.reference, **attributes)
+    count = len(node.operands)
+
+    def call(*arrays: Any) -> tuple[Any]:
+        effect(*arrays[:count])
+        return (np.uint8(0),)
+
+    return call
+
+
+def _awaited(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` that returns when its effects have happened."""
+
+    def awaited(*arrays: Any) -> Any:
+        return jax.block_until_ready(call(*arrays))
+
+    return awaited
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from graphc.frontend.config import (
 )
 from graphc.frontend.dtypes import standardize_dtype
 from graphc.frontend.naming import clear_session
+from graphc.frontend.nearest_names import suggest_nearest
 from graphc.frontend.preprocessing import normalize, pad_sequences, to_categorical
 from graphc.frontend.progress import Progbar
 from graphc.frontend.seeds import set_random_seed
@@ -34,3 +35,5 @@ __all__ = [
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
+
+suggest_nearest(__name__)

@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from ml_dtypes import finfo
 
-from graphc.ir import Graph, dtype, evaluate
-from graphc.ir.types import BF16, F16, F32, F64
-
-Array = np.ndarray[Any, Any]
-
-COMPOSITE_ULP = {BF16: 4, F16: 4, F32: 64, F64: 64}
-"""What composites without a declared error may differ by: XLA contracts multiply-adds,
-and rounds to narrow floats in other places of a body than the reference does."""
-
-
-F64_FACTOR = 8
-"""How much larger errors in float64 may be: XLA's log1p is good to 53 ulp there."""
-
-
-@dataclass
-class Case:
-    """One use of an op with the arrays for it."""
-
-    graph: Graph
-    arrays: list[Array]
-
-    @property
-    def ulp(self) -> float:
-        """The allowed error, in units in the last place of the largest result."""
-        (node,) = self.graph.nodes
-        result = node.results[0].type
-        if node.op.is_composite and node.op.ulp == 0:
-            return COMPOSITE_ULP.get(result.dtype, 0)
-        read = sum(prod(a.shape) for a in self.arrays)
-        terms = read // max(1, prod(result.static_shape))
-        factor = F64_FACTOR if result.dtype is F64 else 1
-        return factor * node.op.ulp * max(1, terms)
-
-
+from graphc.ir import dtype, evaluate
+from tests.op_cases import Array, Case
 def assert_agreement(
     given: Sequence[Case], found: Sequence[Sequence[Array]], by_element: bool = False
 ) -> None:

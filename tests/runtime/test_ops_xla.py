@@ -1,6 +1,6 @@
 """XLA against the reference, for every op: its samples, their dtypes, odd numbers.
 
-The cases of one op are compiled as one program.
+The cases of several ops are compiled as one program.
 """
 
 from __future__ import annotations
@@ -11,60 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.ir import (
-    Arg,
-    Graph,
-    GraphError,
-    Kind,
-    OpDef,
-    Sample,
-    building,
-    inline,
-)
-from graphc.ir.opdef import AttributeKind
+from graphc.ir import Graph, GraphError, Kind, OpDef, building, inline
 from graphc.ir.ops import OPS
-from graphc.ir.types import BF16, F16, F32, F64, I4, I8, I32, I64, U8, U32, U64, DType
+from graphc.ir.types import DTYPES
 from graphc.runtime.compile import compile_graph
 from tests.equivalence import random_arrays
-from tests.op_samples import bound_graph, sample_arrays, sample_types
-from tests.runtime.agreement import Array, Case, assert_agreement, flushed
+from tests.op_cases import (
+    Array,
+    Case,
+    dtype_cases,
+    dtype_cover,
+    each_op,
+    in_dtype,
+    is_plain,
+    own_cases,
+)
+from tests.op_samples import bound_graph, sample_types
+from tests.runtime.agreement import assert_agreement, flushed
 
-STAND_INS = {F32: (BF16, F16, F64), I32: (I8, U8, U32, I64, U64)}
-"""The dtypes that samples are tried in besides their own."""
-
-
-def in_dtype(sample: Sample, old: DType, new: DType) -> Sample:
-    """The sample with operands of dtype `new` in the place of `old`."""
-    operands: list[str | Arg | float] = []
-    for operand in sample.operands:
-        if isinstance(operand, Arg):
-            type = operand.type.replace(f"{old.name}[", f"{new.name}[")
-            operands.append(Arg(type, operand.low, operand.high))
-        elif isinstance(operand, str):
-            operands.append(operand.replace(f"{old.name}[", f"{new.name}["))
-        else:
-            operands.append(operand)
-    return Sample(tuple(operands), sample.attributes)
-
-
-def sample_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
-    """The samples of an op."""
-    for sample in op.samples:
-        yield Case(bound_graph(op, sample), sample_arrays(sample, rng))
-
-
-def variant_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
-    """The samples of an op in the other dtypes that it takes."""
-    for sample in op.samples:
-        dtypes = {type.dtype for type in sample_types(sample)}
-        for old in [d for d in STAND_INS if d in dtypes]:
-            for new in STAND_INS[old]:
-                variant = in_dtype(sample, old, new)
-                try:
-                    graph = bound_graph(op, variant)
-                except GraphError:  # the op does not take this dtype
-                    continue
-                yield Case(graph, sample_arrays(variant, rng))
+PROGRAM = 50
+"""About how many cases are compiled as one program."""
 
 
 def joined(graphs: Iterable[Graph]) -> Graph:
@@ -79,54 +45,78 @@ def joined(graphs: Iterable[Graph]) -> Graph:
     return together
 
 
-def names_things(op: OpDef) -> bool:
-    """Whether attributes of the op name graphs or constants of its module."""
-    kinds = (AttributeKind.GRAPH, AttributeKind.CONSTANT)
-    return any(attribute.kind in kinds for attribute in op.attributes.values())
+def results_by_xla(cases: Sequence[Case]) -> list[list[Array]]:
+    """What XLA says of each case, all of them compiled together."""
+    run = compile_graph(joined(case.graph for case in cases), pipeline="decompose")
+    results = iter(run(*(array for case in cases for array in case.arrays)))
+    return [[np.asarray(next(results)) for _ in case.graph.results] for case in cases]
 
 
-def results_by_xla(op: OpDef, given: Sequence[Case]) -> list[list[Array]]:
-    """What XLA says of each case."""
-    if names_things(op):
-        return [
-            [np.asarray(r) for r in compile_graph(case.graph)(*case.arrays)]
-            for case in given
-        ]
-    run = compile_graph(joined(case.graph for case in given), pipeline="decompose")
-    results = iter(run(*(array for case in given for array in case.arrays)))
-    return [[np.asarray(next(results)) for _ in case.graph.results] for case in given]
+def check(groups: Sequence[Sequence[Case]], by_element: bool = False) -> None:
+    """Compares what XLA says of the cases of each op with what the reference says."""
+    alone = [case for cases in groups for case in cases if not is_plain(case)]
+    plain = [case for cases in groups for case in cases if is_plain(case)]
+    found = {
+        id(case): [np.asarray(r) for r in compile_graph(case.graph)(*case.arrays)]
+        for case in alone
+    }
+    if plain:
+        found |= dict(zip(map(id, plain), results_by_xla(plain), strict=True))
+    for cases in groups:
+        assert_agreement(cases, [found[id(case)] for case in cases], by_element)
 
 
-each_op = pytest.mark.parametrize(
-    "op", [pytest.param(op, id=name) for name, op in sorted(OPS.items())]
-)
+def first_case(op: OpDef, rng: np.random.Generator) -> Case:
+    """The first sample of an op with no empty operand."""
+    cases = list(own_cases(op, rng))
+    return next((c for c in cases if all(a.size for a in c.arrays)), cases[0])
 
 
-@each_op
-def test_xla_agrees_with_the_reference(op: OpDef, rng: np.random.Generator):
-    given = list(sample_cases(op, rng))
-    assert_agreement(given, results_by_xla(op, given))
+def default_cases(op: OpDef, rng: np.random.Generator) -> list[Case]:
+    """What does not take minutes to compile of an op's samples and dtypes.
+
+    For XLA a composite is primitives, so one sample of it does; elementwise primitives
+    meet each of their dtypes with odd numbers.
+    """
+    if op.is_composite:
+        return [first_case(op, rng)]
+    if op.kind is Kind.ELEMENTWISE:
+        return list(own_cases(op, rng))
+    return [*own_cases(op, rng), *dtype_cover(op, rng)]
+
+
+def programs(ops: Iterable[OpDef]) -> list[Any]:
+    """The ops as parameters in groups that have some `PROGRAM` default cases each."""
+    groups: list[list[OpDef]] = []
+    room = 0
+    for op in ops:
+        if room <= 0:
+            groups.append([])
+            room = PROGRAM
+        groups[-1].append(op)
+        room -= 1 if op.is_composite else len(op.samples) + len(op.dtypes[0])
+    return [pytest.param(g, id=f"{g[0].name}..{g[-1].name}") for g in groups]
+
+
+ALL_OPS = [op for _, op in sorted(OPS.items())]
+
+
+@pytest.mark.parametrize("ops", programs(ALL_OPS))
+def test_xla_agrees_with_the_reference(ops: list[OpDef], rng: np.random.Generator):
+    check([default_cases(op, rng) for op in ops])
 
 
 @pytest.mark.slow
 @each_op
-def test_xla_agrees_with_the_reference_in_other_dtypes(
+def test_xla_agrees_with_the_reference_in_all_dtypes(
     op: OpDef, rng: np.random.Generator
 ):
-    if given := list(variant_cases(op, rng)):
-        assert_agreement(given, results_by_xla(op, given))
-
-
-ODD_DTYPES = (BF16, F16, F32, F64, I4, I8, U8, I32, U32, I64)
-
-
-def is_odd_case(op: OpDef) -> bool:
-    return op.kind is Kind.ELEMENTWISE and not op.is_composite
+    check([[*own_cases(op, rng), *dtype_cases(op, rng)]])
 
 
 def odd_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
     """The op on infinities, nans, limits and signed zeros of every dtype it takes."""
-    for odd in ODD_DTYPES:
+    for odd in DTYPES.values():
         sample = op.samples[0]
         variant = in_dtype(sample, sample_types(sample)[-1].dtype, odd)
         try:
@@ -134,15 +124,17 @@ def odd_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
         except GraphError:
             continue
         arrays = random_arrays(graph, rng, special=True)
-        yield Case(graph, [flushed(a).astype(a.dtype) for a in arrays])
+        arrays = [flushed(array).astype(array.dtype) for array in arrays]
+        yield Case(op, variant, graph, arrays)
 
 
-@pytest.mark.parametrize(
-    "op",
-    [pytest.param(op, id=name) for name, op in sorted(OPS.items()) if is_odd_case(op)],
-)
+ELEMENTWISE = [
+    op for op in ALL_OPS if op.kind is Kind.ELEMENTWISE and not op.is_composite
+]
+
+
+@pytest.mark.parametrize("ops", programs(ELEMENTWISE))
 def test_xla_agrees_with_the_reference_on_odd_numbers(
-    op: OpDef, rng: np.random.Generator
+    ops: list[OpDef], rng: np.random.Generator
 ):
-    given = list(odd_cases(op, rng))
-    assert_agreement(given, results_by_xla(op, given), by_element=True)
+    check([list(odd_cases(op, rng)) for op in ops], by_element=True)

@@ -32,8 +32,11 @@ class FunctionWriter:
     Attributes:
         graph: The graph that becomes the function.
         functions: The function's symbol for the name of each graph of the module.
+        platform: What the module is for: ``cpu``, ``cuda``.
         lines: The lines so far.
         nodes: For each line the node it was written for, or None.
+        host_calls: The nodes of the module that call the host, in order.
+        done: The name of what the last of these in this function returned.
     """
 
     def __init__(
@@ -41,9 +44,14 @@ class FunctionWriter:
         graph: Graph,
         functions: Mapping[str, str],
         locate: Callable[[Location], str],
+        platform: str,
+        host_calls: list[Node],
     ) -> None:
         self.graph = graph
         self.functions = functions
+        self.platform = platform
+        self.host_calls = host_calls
+        self.done: str | None = None
         self.lines: list[str] = []
         self.nodes: list[Node | None] = []
         self._locate = locate
@@ -114,9 +122,16 @@ class FunctionWriter:
 
     # -- values --------------------------------------------------------------------
 
-    def assign(self, node: Node, expression: str) -> None:
-        """Writes the operation that computes the results of `node`."""
-        results = ", ".join([self._names[result] for result in node.results])
+    def assign(self, node: Node, expression: str, before: Sequence[str] = ()) -> None:
+        """Writes the operation that computes the results of `node`.
+
+        Args:
+            node: The node.
+            expression: The operation.
+            before: Names of results of the operation that come before the node's.
+        """
+        names = [self._names[result] for result in node.results]
+        results = ", ".join([*before, *names])
         self._write(f"{results} = {expression}")
 
     def assign_rounded(self, node: Node, expression: str, computed: TensorType) -> None:
@@ -129,6 +144,10 @@ class FunctionWriter:
             types = function_type([computed], [result])
             self.assign(node, f"stablehlo.convert {wide} : {types}")
 
+    def assign_value(self, value: Value, expression: str) -> None:
+        """Writes an operation that computes one of the results of a node."""
+        self._write(f"{self._names[value]} = {expression}")
+
     def alias(self, value: Value, name: str) -> None:
         """Lets `value` be read under a name that exists, without an operation."""
         self._names[value] = name
@@ -138,6 +157,12 @@ class FunctionWriter:
         name = self.fresh(wanted)
         self._write(f"{name} = {expression}")
         return name
+
+    def define_all(self, expression: str, wanted: Sequence[str]) -> list[str]:
+        """Writes an operation with as many results as there are `wanted` names."""
+        names = [self.fresh(name) for name in wanted]
+        self._write(f"{', '.join(names)} = {expression}")
+        return names
 
     def constant(self, dense: str, type: TensorType) -> str:
         """The name of a constant, which is written where it is first asked for."""

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 from graphc.codegen.spellings import SPELLINGS, Signature, Spelling
 from graphc.codegen.stablehlo import (
+    combiners,
     contraction,
     control,
+    effects,
+    fourier,
     indexing,
+    libraries,
+    linear_algebra,
+    loops,
     reduction,
     shape,
+    sorting,
     window,
 )
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
@@ -21,11 +28,18 @@ from graphc.ir.location import Location
 
 LOWERINGS: dict[str, Lowering] = {
     **control.LOWERINGS,
+    **effects.LOWERINGS,
+    **loops.LOWERINGS,
     **shape.LOWERINGS,
     **reduction.LOWERINGS,
+    **sorting.LOWERINGS,
     **window.LOWERINGS,
+    **combiners.LOWERINGS,
     **indexing.LOWERINGS,
     **contraction.LOWERINGS,
+    **linear_algebra.LOWERINGS,
+    **libraries.LOWERINGS,
+    **fourier.LOWERINGS,
 }
 """The primitives that are more than one elementwise operation."""
 
@@ -40,13 +54,15 @@ class StableHLO:
     Attributes:
         text: The module's text.
         nodes: For each line of the text the node that it was written for, or None.
+        host_calls: The nodes whose references are called on the host, by index.
     """
 
     text: str
     nodes: tuple[Node | None, ...]
+    host_calls: tuple[Node, ...] = ()
 
 
-def emit_stablehlo(graph: Graph) -> str:
+def emit_stablehlo(graph: Graph, platform: str = "cpu") -> str:
     """The StableHLO text of `graph` and the graphs it calls.
 
     The entry graph becomes ``func.func public @main``, its callees private functions.
@@ -54,29 +70,32 @@ def emit_stablehlo(graph: Graph) -> str:
 
     Args:
         graph: A graph of primitives and calls without dimension symbols.
+        platform: What the text is for, ``"cpu"`` or ``"cuda"``: factorizations call
+            routines of its own. All other ops have one text for all platforms.
 
     Raises:
         GraphError: If a dimension symbol is not bound.
         UnsupportedError: If an op has no StableHLO form: a composite that has not been
-            decomposed.
+            decomposed, or a factorization on a platform whose routines are not known.
     """
-    return emit_module(graph).text
+    return emit_module(graph, platform).text
 
 
-def emit_module(graph: Graph) -> StableHLO:
+def emit_module(graph: Graph, platform: str = "cpu") -> StableHLO:
     """As `emit_stablehlo`, with the node that each line was written for."""
     locations = Locations()
     functions = _function_names(graph)
     lines = [f"module @{graph.name} {{"]
     nodes: list[Node | None] = [None]
+    host_calls: list[Node] = []
     for each in graph.reachable():
-        writer = FunctionWriter(each, functions, locations.alias)
+        writer = FunctionWriter(each, functions, locations.alias, platform, host_calls)
         _emit_function(writer, "public" if each is graph else "private")
         lines += [f"  {line}" for line in writer.lines]
         nodes += writer.nodes
     lines += ["}", *locations.definitions()]
     nodes += [None] * (len(lines) - len(nodes))
-    return StableHLO("\n".join(lines) + "\n", tuple(nodes))
+    return StableHLO("\n".join(lines) + "\n", tuple(nodes), tuple(host_calls))
 
 
 def _function_names(graph: Graph) -> dict[str, str]:

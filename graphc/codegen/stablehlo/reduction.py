@@ -1,4 +1,4 @@
-"""The StableHLO of reductions, scans, positions of extremes and sorting."""
+"""The StableHLO of reductions, scans and positions of extremes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from graphc.codegen.stablehlo.text import (
     int_array,
     ints,
     padding_matrix,
-    region_text,
     type_text,
 )
 from graphc.ir.graph import Node
@@ -159,44 +158,6 @@ def _reduction(
     )
 
 
-def sort(f: FunctionWriter, node: Node, *, axis: int, descending: bool) -> None:
-    """Writes a stable sort by the first operand; nan counts as the largest element."""
-    elements = [TensorType((), operand.type.dtype) for operand in node.operands]
-    # Two arguments of each operand, side by side; the first two decide.
-    arguments = [(f.fresh(name), element) for element in elements for name in "ab"]
-    first, second = arguments[0][0], arguments[1][0]
-    lines, before = _comes_before(f, first, second, elements[0], descending)
-    region = region_text(arguments, lines, before, TensorType((), BOOL))
-    f.assign(
-        node,
-        f'"stablehlo.sort"({f.operands(node)}) <{{'
-        f"dimension = {axis} : i64, is_stable = true}}> ({region}) : {f.signature(node)}",
-    )
-
-
-def _comes_before(
-    f: FunctionWriter, a: str, b: str, element: TensorType, descending: bool
-) -> tuple[list[str], str]:
-    """The lines that decide whether `a` comes before `b`, and the name of the answer."""
-    ordered = f.fresh("ordered")
-    direction = "GT" if descending else "LT"
-    lines = [f"{ordered} = {comparison(direction, [a, b], element)}"]
-    if not element.dtype.is_float:
-        return lines, ordered
-    # A nan is above every number, and no nan comes before another.
-    higher, lower = (a, b) if descending else (b, a)
-    is_nan, is_number, above, before = (
-        f.fresh(name) for name in ("is_nan", "is_number", "above", "before")
-    )
-    lines += [
-        f"{is_nan} = {comparison('NE', [higher, higher], element)}",
-        f"{is_number} = {comparison('EQ', [lower, lower], element)}",
-        f"{above} = stablehlo.and {is_nan}, {is_number} : tensor<i1>",
-        f"{before} = stablehlo.or {ordered}, {above} : tensor<i1>",
-    ]
-    return lines, before
-
-
 LOWERINGS: dict[str, Lowering] = {
     "argmax": extreme_position,
     "argmin": extreme_position,
@@ -209,5 +170,4 @@ LOWERINGS: dict[str, Lowering] = {
     "reduce_or": reduce,
     "reduce_prod": reduce,
     "reduce_sum": reduce,
-    "sort": sort,
 }

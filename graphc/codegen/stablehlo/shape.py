@@ -101,7 +101,14 @@ def dynamic_update_slice(f: FunctionWriter, node: Node) -> None:
     f.assign(node, f"stablehlo.dynamic_update_slice {names} : {types}")
 
 
+def bitcast_reshape(f: FunctionWriter, node: Node, *, dtype: DType) -> None:
+    """Writes the reinterpretation; the result type says dtype and shape."""
+    x, types = f.operands(node), f.signature(node)
+    f.assign(node, f"stablehlo.bitcast_convert {x} : {types}")
+
+
 LOWERINGS: dict[str, Lowering] = {
+    "bitcast_reshape": bitcast_reshape,
     "broadcast_in_dim": broadcast_in_dim,
     "concatenate": concatenate,
     "constant": constant,

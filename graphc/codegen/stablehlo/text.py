@@ -66,8 +66,19 @@ def region_text(
     type: TensorType,
 ) -> str:
     """A region with one block: its arguments, its lines and the value it returns."""
+    return block_text(arguments, lines, [(result, type)])
+
+
+def block_text(
+    arguments: Iterable[tuple[str, TensorType]],
+    lines: Iterable[str],
+    results: Sequence[tuple[str, TensorType]],
+) -> str:
+    """A region with one block: its arguments, its lines and the values it returns."""
     declared = ", ".join(f"{name}: {type_text(of)}" for name, of in arguments)
-    body = [*lines, f"stablehlo.return {result} : {type_text(type)}"]
+    names = ", ".join(name for name, _ in results)
+    types = types_text(type for _, type in results)
+    body = [*lines, f"stablehlo.return {names} : {types}"]
     indented = "".join(f"      {line}\n" for line in body)
     return f"{{\n    ^bb0({declared}):\n{indented}  }}"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from graphc.codegen.stablehlo.control import comparison
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
 from graphc.codegen.stablehlo.reduction import Combination
 from graphc.codegen.stablehlo.text import (
+    dense_text,
     function_type,
     int_array,
     padding_matrix,
@@ -50,7 +53,7 @@ def select_and_scatter_add(
     names = [
         f.converted(f.operand(operand), operand.type, kept) for operand in node.operands
     ]
-    zero = f.constant("0.0", element)
+    zero = f.constant(dense_text(np.zeros((), kept.numpy)), element)
     a, b, keeps = f.fresh("a"), f.fresh("b"), f.fresh("keeps")
     keep_first = region_text(
         [(a, element), (b, element)],

@@ -12,6 +12,9 @@ from graphc.frontend.progress import print_message
 __all__ = ["TerminateOnNaN"]
 
 
+_ADVICE = "model.find_nonfinite(x, y) tells which operation of a step made it."
+
+
 class TerminateOnNaN(Callback):
     """Stops training when the loss is NaN or infinite.
 
@@ -39,7 +42,8 @@ class TerminateOnNaN(Callback):
             return
         if self.raise_error:
             raise RuntimeError(
-                f"Expected a finite loss. Received: loss={loss} at batch {batch}"
+                f"Expected a finite loss. Received: loss={loss} at batch {batch}."
+                f" {_ADVICE}"
             )
-        print_message(f"Batch {batch}: Invalid loss, terminating training")
+        print_message(f"Batch {batch}: Invalid loss, terminating training. {_ADVICE}")
         self.model.stop_training = True

@@ -17,6 +17,8 @@ class ReLU(Layer):
         threshold: Where the linear part starts.
     """
 
+    examples_apart = True
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -66,6 +68,8 @@ class LeakyReLU(Layer):
         negative_slope: The slope below 0.
     """
 
+    examples_apart = True
+
     def __init__(self, negative_slope: float = 0.3, **keywords: Any) -> None:
         negative_slope = keywords.pop("alpha", negative_slope)
         super().__init__(**keywords)
@@ -93,6 +97,8 @@ class ELU(Layer):
         alpha: The limit far below 0, negated.
     """
 
+    examples_apart = True
+
     def __init__(self, alpha: float = 1.0, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.alpha = alpha
@@ -116,6 +122,8 @@ class PReLU(Layer):
         alpha_constraint: Projects the slopes after each update.
         shared_axes: Axes along which slopes are shared.
     """
+
+    examples_apart = True
 
     def __init__(
         self,

@@ -57,6 +57,19 @@ def accepts(function: Callable[..., Any], name: str) -> bool:
     return name in signature_of(function).parameters
 
 
+def constructor_parameters(cls: type) -> list[str]:
+    """The names that a class's constructors take, those of its bases included."""
+    constructors = (c.__init__ for c in cls.__mro__ if "__init__" in c.__dict__)
+    return list(
+        dict.fromkeys(
+            p.name
+            for constructor in constructors
+            for p in signature_of(constructor).parameters.values()
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        )
+    )
+
+
 def bind(
     layer: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class BaseConv(Layer):
     kernels: tuple[str, ...] = ("kernel",)
     """The names of the weights besides the bias."""
 
+    examples_apart = True
+
     def __init__(
         self,
         rank: int,
@@ -373,6 +375,8 @@ class SeparableConv2D(BaseConv):
     """
 
     kernels = ("depthwise", "pointwise")
+
+    examples_apart = True
 
     def __init__(
         self,

@@ -45,6 +45,8 @@ class Dense(Layer):
         (1, 3)
     """
 
+    examples_apart = True
+
     def __init__(
         self,
         units: int,
@@ -134,6 +136,8 @@ class Embedding(Layer):
         mask_zero: Whether 0 is padding, which later layers and the loss leave out.
     """
 
+    examples_apart = True
+
     def __init__(
         self,
         input_dim: int,
@@ -204,6 +208,8 @@ class Activation(Layer):
         activation: A name or a function.
     """
 
+    examples_apart = True
+
     def __init__(self, activation: Any, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.activation = activations.get(activation)
@@ -223,6 +229,8 @@ class Activation(Layer):
 
 class Identity(Layer):
     """Returns its input."""
+
+    examples_apart = True
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)

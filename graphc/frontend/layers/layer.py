@@ -34,6 +34,7 @@ from graphc.frontend.layers.call_spec import (
     as_arrays,
     bind,
     build_arguments,
+    constructor_parameters,
     dtype_of,
     is_tensor_like,
     placeholder,
@@ -89,6 +90,11 @@ class Layer:
 
     bookkeeping: ClassVar[frozenset[str]] = frozenset({"built"})
     """Attributes that do not change what a call computes."""
+    examples_apart: ClassVar[bool] = False
+    """Whether `call` computes each example of a batch without the others.
+
+    It holds for the class that says so, and for subclasses with the same `call`.
+    """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Makes `build` work the same whoever calls it."""
@@ -119,12 +125,11 @@ class Layer:
         shape = keywords.pop("input_shape", None)
         dim = keywords.pop("input_dim", None)
         if keywords:
-            parameters = signature_of(type(self).__init__).parameters.values()
-            known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+            known = constructor_parameters(type(self))
             raise ValueError(
                 f"Unrecognized keyword arguments passed to {type(self).__name__}:"
                 f" {keywords}. Expected some of:"
-                f" {', '.join(dict.fromkeys([*known, 'name', 'dtype', 'trainable']))}"
+                f" {', '.join(known)}"
             )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(

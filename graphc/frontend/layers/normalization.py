@@ -214,6 +214,8 @@ class LayerNormalization(Layer):
         gamma_constraint: Projects gamma after each update.
     """
 
+    examples_apart = True
+
     def __init__(
         self,
         axis: Any = -1,
@@ -312,6 +314,8 @@ class RMSNormalization(Layer):
         epsilon: Added to the mean square.
     """
 
+    examples_apart = True
+
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.axis = axis if isinstance(axis, int) else list(axis)
@@ -350,6 +354,8 @@ class Rescaling(Layer):
         scale: A number, or an array that broadcasts.
         offset: A number, or an array that broadcasts.
     """
+
+    examples_apart = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **keywords: Any) -> None:
         super().__init__(**keywords)

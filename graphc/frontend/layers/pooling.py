@@ -24,6 +24,8 @@ class _Pooling(Layer):
     rank: int
     pool: Any
 
+    examples_apart = True
+
     def __init__(
         self,
         pool_size: Any = 2,
@@ -104,6 +106,8 @@ class _GlobalPooling(Layer):
     rank: int
     pool: Any
 
+    examples_apart = True
+
     def __init__(
         self, data_format: str | None = None, keepdims: bool = False, **keywords: Any
     ) -> None:
@@ -136,6 +140,8 @@ class GlobalAveragePooling1D(_GlobalPooling):
 
     rank = 1
     pool = staticmethod(ops.mean)
+
+    examples_apart = True
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

@@ -22,6 +22,8 @@ class Flatten(Layer):
         data_format: ``"channels_first"`` moves the channels last before flattening.
     """
 
+    examples_apart = True
+
     def __init__(self, data_format: str | None = None, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.data_format = standardize_data_format(data_format)
@@ -47,6 +49,8 @@ class Reshape(Layer):
     Args:
         target_shape: The shape without the batch; one size may be -1.
     """
+
+    examples_apart = True
 
     def __init__(self, target_shape: Sequence[int], **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -88,6 +92,8 @@ class Permute(Layer):
         dims: The order; axes count from 1, the batch does not take part.
     """
 
+    examples_apart = True
+
     def __init__(self, dims: Sequence[int], **keywords: Any) -> None:
         super().__init__(**keywords)
         self.dims = tuple(dims)
@@ -114,6 +120,8 @@ class RepeatVector(Layer):
     Args:
         n: How many times.
     """
+
+    examples_apart = True
 
     def __init__(self, n: int, **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -151,6 +159,8 @@ class ZeroPadding2D(Layer):
         data_format: ``"channels_last"`` or ``"channels_first"``.
     """
 
+    examples_apart = True
+
     def __init__(
         self, padding: Any = (1, 1), data_format: str | None = None, **keywords: Any
     ) -> None:
@@ -182,6 +192,8 @@ class Cropping2D(Layer):
         cropping: Rows and columns: an integer, two integers, or two pairs.
         data_format: ``"channels_last"`` or ``"channels_first"``.
     """
+
+    examples_apart = True
 
     def __init__(
         self,
@@ -221,6 +233,8 @@ class UpSampling2D(Layer):
         data_format: ``"channels_last"`` or ``"channels_first"``.
         interpolation: ``"nearest"``.
     """
+
+    examples_apart = True
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def model_graph(model: Model, kind: str, batch_size: int | None = None) -> Graph
         )
     if kind == "init":
         return _init_graph(model)
-    graph = _program(model, kind).graph
+    graph = step_program(model, kind).graph
     if batch_size is None or "B" not in graph.symbols:
         return graph.copy()
     return graph.bind(B=batch_size)
@@ -46,7 +46,8 @@ def _init_graph(model: Model) -> Graph:
     return initial_values_graph(draws)
 
 
-def _program(model: Model, kind: str) -> Program:
+def step_program(model: Model, kind: str) -> Program:
+    """A program of one of a model's steps: one that has run, or one traced now."""
     step = model.step(kind)
     for program in step.programs.values():
         return program

@@ -13,6 +13,8 @@ from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import Literal
 from graphc.ir import ops as ir_ops
+from graphc.ir.ops.along_axes import in_dtype, widen
+from graphc.ir.ops.shape import expand_axes
 from graphc.ir.types import product
 
 __all__ = [
@@ -38,6 +40,9 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
     "squareplus",
     "swish",
     "tanh_shrink",
@@ -232,6 +237,24 @@ def glu(x: TensorLike, axis: int = -1) -> Tensor:
     return tensor(ir_ops.multiply(first, ir_ops.logistic(second)))
 
 
+@op
+def sparse_plus(x: TensorLike) -> Tensor:
+    """A relu with a parabola ``(x + 1)**2 / 4`` from -1 to 1 in place of the corner."""
+    operand = floats(x)
+    inside = ir_ops.clamp(-1.0, operand, 1.0)
+    square = ir_ops.add(inside, 1.0)
+    curve = ir_ops.multiply(ir_ops.multiply(square, square), 0.25)
+    above = ir_ops.compare(operand, 1.0, direction="GT")
+    return tensor(ir_ops.select(above, operand, curve))
+
+
+@op
+def sparse_sigmoid(x: TensorLike) -> Tensor:
+    """``(x + 1) / 2`` limited to 0..1: the derivative of `sparse_plus`."""
+    operand = ir_ops.clamp(-1.0, floats(x), 1.0)
+    return tensor(ir_ops.multiply(ir_ops.add(operand, 1.0), 0.5))
+
+
 # -- softmax ---------------------------------------------------------------------------
 
 
@@ -262,6 +285,31 @@ def softmax(x: TensorLike, axis: Any = -1) -> Tensor:
         axis: The axis to sum over, several axes, or None for all.
     """
     return _along(ir_ops.softmax, x, axis)
+
+
+@op
+def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
+    """The point of the probability simplex nearest to x; most of it is 0.
+
+    After Martins and Astudillo, "From softmax to sparsemax", 2016, unlike Keras 3.15,
+    whose results do not add up to 1 where more than one element is left.
+
+    Args:
+        x: A tensor.
+        axis: The axis along which the result adds up to 1.
+    """
+    operand = floats(x)
+    shape, along = operand.shape, axis_of(axis, operand.type.rank)
+    wide = widen(operand)
+    ordered = ir_ops.sort(wide, axis=along, descending=True)
+    excess = ir_ops.subtract(ir_ops.cumulative_sum(ordered, axis=along), 1.0)
+    rank = ir_ops.add(ir_ops.iota(shape=shape, axis=along, dtype=wide.type.dtype), 1.0)
+    # What the k largest exceed 1 by, divided among them, rises as long as the next one
+    # belongs to the result, and falls from there on.
+    limits = ir_ops.divide(excess, rank)
+    limit = ir_ops.reduce_max(limits, axes=[along])
+    apart = ir_ops.subtract(wide, expand_axes(limit, shape, [along]))
+    return tensor(in_dtype(ir_ops.maximum(apart, 0.0), operand.dtype))
 
 
 @op

@@ -35,6 +35,7 @@ __all__ = [
     "concatenate",
     "depth_to_space",
     "diff",
+    "dsplit",
     "dstack",
     "expand_dims",
     "flip",
@@ -322,9 +323,10 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
                 f"Expected a number of parts that divides {size}. Received: "
                 f"indices_or_sections={sections}, axis={axis}"
             )
-        part = size // sections
-        cuts: list[Dim] = [part * i for i in range(sections + 1)]
-        return [tensor(cut_out(operand, along, *c)) for c in itertools.pairwise(cuts)]
+        if sections == 1:
+            return [tensor(operand)]
+        sizes: list[Dim] = [size // sections] * sections
+        return [tensor(part) for part in ir_ops.split(operand, axis=along, sizes=sizes)]
     return _split_at(operand, along, [int(i) for i in indices_or_sections])
 
 
@@ -369,6 +371,12 @@ def hsplit(x: TensorLike, indices_or_sections: Any) -> list[Tensor]:
 def vsplit(x: TensorLike, indices_or_sections: Any) -> list[Tensor]:
     """Cuts x along axis 0; see `split`."""
     return split(x, indices_or_sections, 0)
+
+
+@op
+def dsplit(x: TensorLike, indices_or_sections: Any) -> list[Tensor]:
+    """Cuts x along axis 2; see `split`."""
+    return split(x, indices_or_sections, 2)
 
 
 @op

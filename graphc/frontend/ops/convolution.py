@@ -70,7 +70,7 @@ def _spatial(x: Value, channels_first: bool) -> tuple[Dim, ...]:
     return x.shape[2:] if channels_first else x.shape[1:-1]
 
 
-def _paddings(
+def paddings(
     padding: str,
     sizes: Sequence[Dim],
     windows: Sequence[int],
@@ -103,7 +103,7 @@ def _paddings(
     return pairs
 
 
-def _padded(
+def padded(
     x: Value, pairs: Sequence[Pair], channels_first: bool, fill: float
 ) -> tuple[Value, list[tuple[int, int]]]:
     """`x` padded where the amount is not known yet, and the padding that is left."""
@@ -204,8 +204,8 @@ def _convolved(
         (int(size) - 1) * holes + 1
         for size, holes in zip(kernel.shape, dilation, strict=False)
     ]
-    pairs = _paddings(padding, _spatial(x, channels_first), windows, steps)
-    x, left = _padded(x, pairs, channels_first, 0)
+    pairs = paddings(padding, _spatial(x, channels_first), windows, steps)
+    x, left = padded(x, pairs, channels_first, 0)
     return ir_ops.convolution(
         x,
         kernel,
@@ -389,7 +389,7 @@ def _windows(
     rank = x.type.rank - 2
     window = per_dimension(pool_size, rank, "pool_size")
     steps = window if strides is None else per_dimension(strides, rank, "strides")
-    pairs = _paddings(padding, x.shape[1:-1], window, steps)
+    pairs = paddings(padding, x.shape[1:-1], window, steps)
     return {"window": window, "strides": steps}, pairs
 
 
@@ -417,7 +417,7 @@ def max_pool(
     x = _channels_last(read(inputs), first)
     windows, pairs = _windows(x, pool_size, strides, padding)
     lowest = -np.inf if x.dtype.is_float else np.iinfo(x.dtype.numpy).min
-    x, left = _padded(x, pairs, False, lowest)
+    x, left = padded(x, pairs, False, lowest)
     return _restored(ir_ops.max_pool(x, **windows, padding=left), first)
 
 
@@ -444,13 +444,13 @@ def average_pool(
     first = is_channels_first(data_format)
     x = _channels_last(floats(inputs), first)
     windows, pairs = _windows(x, pool_size, strides, padding)
-    wide, left = _padded(x, pairs, False, 0)
+    wide, left = padded(x, pairs, False, 0)
     if wide is x:
         return _restored(ir_ops.average_pool(x, **windows, padding=left), first)
     # Padding whose size is not known yet: count what is not padding under a window.
     one = Literal(1.0, x.dtype)
     ones = ir_ops.broadcast_in_dim(one, shape=x.shape, dims=[])
-    ones, _ = _padded(ones, pairs, False, 0)
+    ones, _ = padded(ones, pairs, False, 0)
     mean, share = (
         ir_ops.average_pool(v, **windows, padding=left, count_padding=True)
         for v in (wide, ones)

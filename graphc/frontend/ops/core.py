@@ -73,12 +73,14 @@ def _range(name: str) -> tuple[Any, Any]:
 
 @op
 def view(x: TensorLike, dtype: Any = None) -> Tensor:
-    """The bits of x read as another dtype of the same width.
+    """The bits of x read as another dtype of the same width; x itself for None.
 
     Raises:
         GraphError: If the dtypes differ in width.
     """
     operand = read(x)
+    if dtype is None:
+        return tensor(operand)
     return tensor(ir_ops.bitcast_convert(operand, dtype=standardize_dtype(dtype)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from graphc.frontend.dispatch import op
 from graphc.frontend.dtypes import is_float, result_type, standardize_dtype
 from graphc.frontend.ops import elementwise
-from graphc.frontend.ops.arrangement import cut_out, moveaxis, permuted
+from graphc.frontend.ops.arrangement import cut_out, moveaxis, permuted, stack
 from graphc.frontend.ops.operands import (
     TensorLike,
     axis_of,
@@ -41,6 +41,7 @@ __all__ = [
     "eye",
     "full",
     "full_like",
+    "geomspace",
     "identity",
     "linspace",
     "logspace",
@@ -50,6 +51,7 @@ __all__ = [
     "tri",
     "tril",
     "triu",
+    "vander",
     "zeros",
     "zeros_like",
 ]
@@ -245,6 +247,60 @@ def logspace(
     powers = linspace(start, stop, num, endpoint, axis=axis)
     found = elementwise.power(float(base), powers)
     return found if dtype is None else tensor(value(found, standardize_dtype(dtype)))
+
+
+@op
+def geomspace(
+    start: TensorLike,
+    stop: TensorLike,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Tensor:
+    """`num` numbers of equal ratio from `start` to `stop`, both of one sign.
+
+    Arguments as `linspace`.
+    """
+    a, b = (tensor(materialize(v)) for v in promote(start, stop, also=[float]))
+    size = [elementwise.log(elementwise.absolute(end)) for end in (a, b)]
+    powers = elementwise.exp(linspace(*size, num, endpoint, axis=axis))
+    sign = elementwise.sign(a)
+    if sign.ndim:
+        sign = moveaxis(
+            tensor(ir_ops.reshape(value(sign), shape=[1, *a.shape])), 0, axis
+        )
+    found = powers * sign
+    return found if dtype is None else tensor(value(found, standardize_dtype(dtype)))
+
+
+@op
+def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The matrix of the powers of the elements of x.
+
+    Args:
+        x: A tensor [M].
+        N: The number of powers, from 0 on; M by default.
+        increasing: Whether the powers ascend from left to right.
+
+    Returns:
+        A tensor [M, N].
+
+    Raises:
+        GraphError: If x is not of rank 1, or its size is not known and N is missing.
+    """
+    operand = tensor(read(x))
+    count = operand.shape[0] if N is None and operand.ndim == 1 else N
+    if operand.ndim != 1 or not isinstance(count, int) or count < 0:
+        refuse(
+            f"Expected a tensor of rank 1 and N >= 0. Received: {read(x).type}, N={N}"
+        )
+    if count == 0:
+        return full((operand.shape[0], 0), 0, operand.dtype)
+    powers = [ones_like(operand)]
+    for _ in range(count - 1):
+        powers.append(powers[-1] * operand)
+    return stack(powers if increasing else powers[::-1], 1)
 
 
 # -- diagonals and triangles -----------------------------------------------------------

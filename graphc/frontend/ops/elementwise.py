@@ -446,7 +446,7 @@ def erf(x: TensorLike) -> Tensor:
 @op
 def erfc(x: TensorLike) -> Tensor:
     """1 - erf(x)."""
-    return _float_unary(lambda a: ir_ops.subtract(1.0, ir_ops.erf(a)), x)
+    return _float_unary(ir_ops.erfc, x)
 
 
 @op
@@ -476,28 +476,22 @@ def tan(x: TensorLike) -> Tensor:
     return _float_unary(ir_ops.tan, x)
 
 
-def _cathetus(a: Any) -> Any:
-    """sqrt(1 - a * a), accurate near 1."""
-    squared = ir_ops.multiply(ir_ops.subtract(1.0, a), ir_ops.add(a, 1.0))
-    return ir_ops.sqrt(squared)
-
-
 @op
 def arcsin(x: TensorLike) -> Tensor:
     """The angle in -pi/2..pi/2 whose sine is x."""
-    return _float_unary(lambda a: ir_ops.atan2(a, _cathetus(a)), x)
+    return _float_unary(ir_ops.asin, x)
 
 
 @op
 def arccos(x: TensorLike) -> Tensor:
     """The angle in 0..pi whose cosine is x."""
-    return _float_unary(lambda a: ir_ops.atan2(_cathetus(a), a), x)
+    return _float_unary(ir_ops.acos, x)
 
 
 @op
 def arctan(x: TensorLike) -> Tensor:
     """The angle in -pi/2..pi/2 whose tangent is x."""
-    return _float_unary(lambda a: ir_ops.atan2(a, Literal(1.0, a.type.dtype)), x)
+    return _float_unary(ir_ops.atan, x)
 
 
 @op
@@ -506,32 +500,16 @@ def arctan2(x1: TensorLike, x2: TensorLike) -> Tensor:
     return tensor(ir_ops.atan2(*matched(x1, x2, also=[float])))
 
 
-def _half_difference(a: Any, b: Any) -> Any:
-    return ir_ops.multiply(ir_ops.subtract(a, b), 0.5)
-
-
 @op
 def sinh(x: TensorLike) -> Tensor:
     """The hyperbolic sine of x."""
-
-    def compute(a: Any) -> Any:
-        return _half_difference(
-            ir_ops.exponential_minus_one(a),
-            ir_ops.exponential_minus_one(ir_ops.negate(a)),
-        )
-
-    return _float_unary(compute, x)
+    return _float_unary(ir_ops.sinh, x)
 
 
 @op
 def cosh(x: TensorLike) -> Tensor:
     """The hyperbolic cosine of x."""
-
-    def compute(a: Any) -> Any:
-        total = ir_ops.add(ir_ops.exponential(a), ir_ops.exponential(ir_ops.negate(a)))
-        return ir_ops.multiply(total, 0.5)
-
-    return _float_unary(compute, x)
+    return _float_unary(ir_ops.cosh, x)
 
 
 @op
@@ -543,49 +521,19 @@ def tanh(x: TensorLike) -> Tensor:
 @op
 def arcsinh(x: TensorLike) -> Tensor:
     """The inverse of the hyperbolic sine."""
-
-    def compute(a: Any) -> Any:
-        # The square of a large number overflows. There the sinh is half an
-        # exponential: the next term of the series is below the last place.
-        limit = 2.0 ** (ml_dtypes.finfo(a.type.dtype.numpy).nmant // 2 + 1)
-        # Not the absolute value, whose derivative at 0 is 0.
-        negative = below(a, 0.0)
-        size = ir_ops.select(negative, ir_ops.negate(a), a)
-        large = ir_ops.compare(size, limit, direction="GT")
-        small = ir_ops.select(large, 1.0, size)
-        root = ir_ops.sqrt(ir_ops.add(ir_ops.multiply(small, small), 1.0))
-        excess = ir_ops.divide(ir_ops.multiply(small, small), ir_ops.add(root, 1.0))
-        near = ir_ops.log_plus_one(ir_ops.add(small, excess))
-        big = ir_ops.select(large, size, 1.0)
-        far = ir_ops.add(ir_ops.log(big), math.log(2))
-        found = ir_ops.select(large, far, near)
-        return ir_ops.select(negative, ir_ops.negate(found), found)
-
-    return _float_unary(compute, x)
+    return _float_unary(ir_ops.asinh, x)
 
 
 @op
 def arccosh(x: TensorLike) -> Tensor:
     """The inverse of the hyperbolic cosine, for x of at least 1."""
-
-    def compute(a: Any) -> Any:
-        above = ir_ops.subtract(a, 1.0)
-        root = ir_ops.multiply(ir_ops.sqrt(above), ir_ops.sqrt(ir_ops.add(a, 1.0)))
-        return ir_ops.log_plus_one(ir_ops.add(above, root))
-
-    return _float_unary(compute, x)
+    return _float_unary(ir_ops.acosh, x)
 
 
 @op
 def arctanh(x: TensorLike) -> Tensor:
     """The inverse of the hyperbolic tangent, for x in -1..1."""
-
-    def compute(a: Any) -> Any:
-        return _half_difference(
-            ir_ops.log_plus_one(a), ir_ops.log_plus_one(ir_ops.negate(a))
-        )
-
-    return _float_unary(compute, x)
+    return _float_unary(ir_ops.atanh, x)
 
 
 @op

@@ -22,7 +22,7 @@ from graphc.frontend.ops.operands import (
 )
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
-from graphc.ir import Literal, Value
+from graphc.ir import Literal, Operand, Value
 from graphc.ir import ops as ir_ops
 from graphc.ir.dims import Dim, SymbolicDim
 from graphc.ir.types import I32, I64, U8, U32, product
@@ -39,6 +39,7 @@ __all__ = [
     "slice_update",
     "take",
     "take_along_axis",
+    "unravel_index",
 ]
 
 
@@ -59,6 +60,11 @@ def counted_from_front(indices: Value, x: Value, axis: int) -> Value:
     size = ir_ops.dimension_size(x, axis=axis)
     if indices.dtype is not I32:
         size = ir_ops.convert(size, dtype=indices.dtype)
+    return _counted(indices, size)
+
+
+def _counted(indices: Value, size: Operand) -> Value:
+    """`indices`, with `size` added to those below 0."""
     negative = ir_ops.compare(indices, 0, direction="LT")
     return ir_ops.select(negative, ir_ops.add(indices, size), indices)
 
@@ -345,6 +351,32 @@ def take_along_axis(
     )
     places = counted_from_front(places, operand, along)
     return tensor(ir_ops.take_along(operand, places, axis=along))
+
+
+@op
+def unravel_index(indices: TensorLike, shape: Any) -> tuple[Tensor, ...]:
+    """The position along each axis of elements that are numbered in one row.
+
+    Args:
+        indices: Integers; those below 0 count from the end, those out of range take
+            the nearest element.
+        shape: The sizes of the tensor that they number the elements of.
+
+    Returns:
+        One tensor of the shape and dtype of the indices for each axis.
+    """
+    places, sizes = read(indices), shape_of(shape)
+    if not places.dtype.is_integer:
+        refuse(f"Expected integer indices. Received: {places.type}")
+    kind = places.dtype
+    total = value(product(sizes), kind.long_name)
+    rest = ir_ops.clamp(0, _counted(places, total), ir_ops.subtract(total, 1))
+    found: list[Tensor] = []
+    for size in reversed(sizes):
+        limit = value(size, kind.long_name)
+        found.append(tensor(ir_ops.remainder(rest, limit)))
+        rest = ir_ops.divide(rest, limit)
+    return tuple(found[::-1])
 
 
 # -- slices at places that are computed ------------------------------------------------

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.frontend.dispatch import op
-from graphc.frontend.ops.arrangement import permuted, reshaped
+from graphc.frontend.ops.arrangement import permuted, reshaped, stack, unstack
+from graphc.frontend.ops.creation import zeros_like
 from graphc.frontend.ops.elementwise import multiply
 from graphc.frontend.ops.operands import (
     TensorLike,
@@ -14,6 +15,7 @@ from graphc.frontend.ops.operands import (
     broadcast_shape,
     materialize,
     promote,
+    read,
     refuse,
     stretch,
 )
@@ -23,7 +25,16 @@ from graphc.ir import Value
 from graphc.ir import ops as ir_ops
 from graphc.ir.types import BOOL, I8, I32, product
 
-__all__ = ["dot", "inner", "kron", "matmul", "outer", "tensordot", "vdot"]
+__all__ = [
+    "cross",
+    "dot",
+    "inner",
+    "kron",
+    "matmul",
+    "outer",
+    "tensordot",
+    "vdot",
+]
 
 
 def contracted(
@@ -76,10 +87,11 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
             f"is a vector). Received: {a.type}, {b.type}"
         )
     contract = [[a.type.rank - 1], [inner]]
+    wide = wide_result(read(x1)) and wide_result(read(x2))
     if b.type.rank <= 2 or a.type.rank == 1:
-        return tensor(contracted(a, b, contract, dtype=wide_result(a)))
+        return tensor(contracted(a, b, contract, dtype=wide))
     if a.type.rank == 2:
-        found = contracted(a, b, contract, dtype=wide_result(a))
+        found = contracted(a, b, contract, dtype=wide)
         rank = found.type.rank
         return tensor(permuted(found, [*range(1, rank - 1), 0, rank - 1]))
     outer = broadcast_shape(a.shape[:-2], b.shape[:-2])
@@ -87,7 +99,7 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
     b = materialize(stretch(b, [*outer, *b.shape[-2:]]))
     count = len(outer)
     batch = [list(range(count))] * 2
-    return tensor(contracted(a, b, [[count + 1], [count]], batch, wide_result(a)))
+    return tensor(contracted(a, b, [[count + 1], [count]], batch, wide))
 
 
 @op
@@ -171,6 +183,49 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Tensor:
 
 def _tuple(axes: Any) -> tuple[int, ...]:
     return (axes,) if isinstance(axes, int) else tuple(axes)
+
+
+@op
+def cross(
+    x1: TensorLike,
+    x2: TensorLike,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Tensor:
+    """The cross product of vectors of three elements, or of two.
+
+    Args:
+        x1: A tensor.
+        x2: A tensor; the other dimensions are broadcast.
+        axisa: The axis of the vectors of x1.
+        axisb: The axis of the vectors of x2.
+        axisc: The axis of the vectors of the result.
+        axis: One axis in the place of the three.
+
+    Returns:
+        The products. Two vectors of two elements give one number, the third element.
+
+    Raises:
+        GraphError: For vectors of other sizes.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    pairs = zip(_pair(x1, x2), (axisa, axisb), strict=True)
+    first, second = (unstack(tensor(x), axis=along) for x, along in pairs)
+    if not {len(first), len(second)} <= {2, 3}:
+        refuse(
+            "Expected vectors of 2 or 3 elements. "
+            f"Received: {len(first)} and {len(second)}"
+        )
+    third = first[0] * second[1] - first[1] * second[0]
+    if len(first) == len(second) == 2:
+        return third
+    zero = zeros_like(third)
+    a, b = ([*v, zero][:3] for v in (first, second))
+    parts = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], third]
+    return stack(parts, axisc)
 
 
 @op

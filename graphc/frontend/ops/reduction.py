@@ -37,6 +37,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "argpartition",
     "argsort",
     "average",
     "count_nonzero",
@@ -346,7 +347,9 @@ def norm(
     Args:
         x: A tensor.
         ord: Which norm. Over one axis: a number p, ``inf``, ``-inf``, or None for 2.
-            Over two: 1, -1, ``inf``, ``-inf``, ``"fro"`` or None for ``"fro"``.
+            Over two: 1, -1, 2, -2, ``inf``, ``-inf``, ``"nuc"``, ``"fro"`` or None for
+            ``"fro"``; 2 and -2 are the largest and the smallest singular value, the
+            sum of all is ``"nuc"``.
             Without an axis None takes all elements as one vector.
         axis: The axis of vectors, two axes of matrices, or None for all.
         keepdims: Whether reduced dimensions stay with size 1.
@@ -362,10 +365,27 @@ def norm(
         return _vector_norm(operand, ord, axes, keepdims)
     if len(axes) == 2 and ord in (1, -1, float("inf"), -float("inf")):
         return _matrix_norm(operand, ord, axes, keepdims)
+    if len(axes) == 2 and ord in _SINGULAR:
+        return _singular_norm(operand, ord, axes, keepdims)
     return refuse(
-        "Expected a norm of vectors (a number) over one axis, or of matrices (1, -1, "
-        f"inf, -inf or 'fro') over two. Received: ord={ord!r}, axis={axis}"
+        "Expected a norm of vectors (a number) over one axis, or of matrices (1, -1, 2, "
+        f"-2, inf, -inf, 'nuc' or 'fro') over two. Received: ord={ord!r}, axis={axis}"
     )
+
+
+_SINGULAR: dict[Any, Callable[..., Any]] = {
+    2: ir_ops.reduce_max,
+    -2: ir_ops.reduce_min,
+    "nuc": ir_ops.reduce_sum,
+}
+
+
+def _singular_norm(x: Value, ord: Any, axes: Sequence[int], keepdims: bool) -> Tensor:
+    rest = [d for d in range(x.type.rank) if d not in axes]
+    moved = widen(ir_ops.transpose(x, permutation=[*rest, *axes]))
+    values = ir_ops.svd(moved, full_matrices=False)[1]
+    found = in_dtype(_SINGULAR[ord](values, axes=[len(rest)]), x.dtype)
+    return tensor(keep_dims(found, x.shape, axes) if keepdims else found)
 
 
 def _vector_norm(x: Value, ord: Any, axes: Sequence[int], keepdims: bool) -> Tensor:
@@ -478,10 +498,10 @@ def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     return tensor(ir_ops.sort(operand, axis=along))
 
 
-def sorted_places(x: Value, axis: int, descending: bool = False) -> tuple[Value, Value]:
+def sorted_places(x: Value, axis: int) -> tuple[Value, Value]:
     """`x` sorted along an axis, and where each element came from, as int32."""
     places = ir_ops.iota(shape=x.shape, axis=axis, dtype=I32)
-    return ir_ops.sort(x, places, axis=axis, descending=descending)
+    return ir_ops.sort(x, places, axis=axis)
 
 
 @op
@@ -493,6 +513,26 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
         axis: The axis, or None for all elements in one row.
     """
     return tensor(sorted_places(*_lined(x, axis))[1])
+
+
+@op
+def argpartition(x: TensorLike, kth: int, axis: int | None = -1) -> Tensor:
+    """Positions, int32, that put smaller elements before the kth and larger behind.
+
+    Args:
+        x: A tensor.
+        kth: A position along the axis. The element there is the one of the sorted
+            tensor; here all others are sorted too.
+        axis: The axis, or None for all elements in one row.
+
+    Raises:
+        GraphError: If `kth` is not a position along the axis.
+    """
+    lined, along = _lined(x, axis)
+    size = lined.shape[along]
+    if isinstance(size, int) and not -size <= kth < size:
+        refuse(f"Expected `kth` in {-size}..{size - 1}. Received: kth={kth}")
+    return tensor(sorted_places(lined, along)[1])
 
 
 @op
@@ -515,12 +555,8 @@ def top_k(x: TensorLike, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     size = operand.shape[axis]
     if k < 0 or (isinstance(size, int) and k > size):
         refuse(f"Expected `k` in 0..{size}. Received: k={k}")
-    found = sorted_places(operand, axis, descending=True)
-    limit = [*operand.shape[:axis], k]
-    first, second = (
-        tensor(ir_ops.slice_(f, start=[0] * len(limit), limit=limit)) for f in found
-    )
-    return first, second
+    found, places = ir_ops.top_k(operand, k=k)
+    return tensor(found), tensor(places)
 
 
 @op

@@ -41,7 +41,11 @@ def write_file(path: str, chunks: Iterable[bytes | memoryview]) -> None:
     unfinished = f"{_prefix(name)}{secrets.token_hex(8)}{_ENDING}"
     temporary = os.path.join(folder, unfinished)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    try:
+        descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    except OSError as error:  # the temporary name is nothing that the user gave
+        error.filename = path
+        raise
     try:
         try:
             for chunk in chunks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from graphc.frontend import ops, optimizers, trees
@@ -35,6 +36,7 @@ from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
 from graphc.frontend.variables import Variable
 from graphc.ir.errors import GraphError
+from graphc.ir.location import Location
 
 
 class Trainer:
@@ -53,6 +55,7 @@ class Trainer:
         self._compile_metrics: CompileMetrics | None = None
         self._loss_tracker: Mean | None = None
         self._compile_config: dict[str, Any] | None = None
+        self._compile_location: Location | None = None
         self._trainable_layers: TrainableLayers | None = None
         self.reset_programs()
 
@@ -127,6 +130,7 @@ class Trainer:
             TargetError: For an unknown or unavailable target.
         """
         self.check_initialized()  # type: ignore[attr-defined]
+        self._compile_location = Location.capture()
         if steps_per_execution < 1:
             raise ValueError(
                 "Expected `steps_per_execution` to be at least 1."
@@ -260,22 +264,21 @@ class Trainer:
         self, loss: CompileLoss, y: Any, y_pred: Any, sample_weight: Any
     ) -> Any:
         """The compiled loss; what is wrong with targets points at the outputs."""
-        try:
+        if not loss.built:
+            with _placed_errors(self._compile_location):
+                loss.build(y, y_pred)
+        outputs = [x for x in trees.leaves(y_pred) if isinstance(x, TracedTensor)]
+        node = getattr(outputs[0].value, "node", None) if outputs else None
+        with _placed_errors(None if node is None else node.location):
             return loss(y, y_pred, sample_weight)
-        except GraphError:
-            raise
-        except ValueError as error:
-            outputs = [x for x in trees.leaves(y_pred) if isinstance(x, TracedTensor)]
-            node = getattr(outputs[0].value, "node", None) if outputs else None
-            location = None if node is None else node.location
-            raise GraphError(str(error), location=location) from error
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Updates the compiled metrics and returns the results of all metrics."""
         if self._compile_metrics is not None:
-            self._compile_metrics.update_state(y, y_pred, sample_weight)
+            with _placed_errors(self._compile_location):
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -709,3 +712,14 @@ class Trainer:
         if not isinstance(outputs, (tuple, list, dict)):
             return writable(outputs)
         return trees.map_leaves(writable, outputs)
+
+
+@contextmanager
+def _placed_errors(location: Location | None) -> Iterator[None]:
+    """While open, errors about arguments say where the arguments come from."""
+    try:
+        yield
+    except GraphError:
+        raise
+    except ValueError as error:
+        raise GraphError(str(error), location=location) from error

@@ -8,7 +8,8 @@ def main() -> None:
     rows = [("op", "kind", "reference", "vjp", "samples")]
     for name, op in sorted(OPS.items()):
         reference = "numpy" if op.reference else "body"
-        vjp = op.vjp if isinstance(op.vjp, str) else "rule" if op.vjp else "body"
+        rule = "rule" if op.vjp or op.pullback else "body"
+        vjp = op.vjp if isinstance(op.vjp, str) else rule
         rows.append((name, op.kind.value, reference, vjp, str(len(op.samples))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -250,13 +250,14 @@ def _gelu_weight(x: Any, approximate: bool) -> Any:
 def _gelu_vjp(g: Any, y: Any, x: Any, approximate: bool) -> Any:
     wide = widen(x)
     weight = _gelu_weight(wide, approximate)
-    square = multiply(wide, wide)
     if approximate:  # (1 + tanh u)/2 = w has the derivative 2 w (1 - w) u'.
+        near = clamp(-16.0, wide, 16.0)  # further out w is 0 or 1, u' might overflow
+        square = multiply(near, near)
         inner = add(multiply(square, 3 * _TANH_CUBE * _TANH_SCALE), _TANH_SCALE)
         slope = multiply(multiply(weight, subtract(1.0, weight)), inner)
         slope = multiply(slope, 2.0)
     else:
-        slope = exponential(multiply(square, -0.5))
+        slope = exponential(multiply(multiply(wide, wide), -0.5))
         slope = multiply(slope, 1 / math.sqrt(2 * math.pi))
     total = add(weight, multiply(wide, slope))
     return (in_dtype(multiply(widen(g), total), x.type.dtype),)

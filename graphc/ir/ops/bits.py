@@ -1,4 +1,4 @@
-"""Elementwise primitives on bits: logic, shifts and reinterpretation."""
+"""Ops on bits: logic, shifts, counts and reinterpretation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from graphc.ir.opdef import (
 )
 from graphc.ir.ops.elementwise import binary, unary
 from graphc.ir.register import primitive
-from graphc.ir.typerules import require, same_type
-from graphc.ir.types import TensorType
+from graphc.ir.typerules import require, same_type, shaped
+from graphc.ir.types import BOOL, TensorType
 
 INTEGER_BINARY_ERRORS = (
     IllTyped(("i32[3]", "i32[4]"), "must have the same shape"),
@@ -145,6 +145,53 @@ def shift_right_arithmetic(a: TensorType, b: TensorType) -> TensorType:
     return same_type("shift_right_arithmetic", a, b)
 
 
+# -- counts ----------------------------------------------------------------------------
+
+
+def _unsigned(x: Any) -> Any:
+    return x.view(np.dtype(f"u{x.dtype.itemsize}"))
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    lambda x: np.bitwise_count(_unsigned(x)).astype(x.dtype),
+    vjp=_NOT_FLOAT,
+    dtypes=INTEGER,
+    traits=[Trait.READS_BITS],
+    samples=(*unary(-99, 99, "i32"), *unary(0, 255, "u8")),
+    errors=(IllTyped(("f32[3]",), "must be an integer"),),
+)
+def popcnt(x: TensorType) -> TensorType:
+    """How many bits of x are set."""
+    return x
+
+
+def _leading_zeros(x: Any) -> Any:
+    # A set bit is copied to all places below it; what is left are the leading zeros.
+    bits, filled = x.dtype.itemsize * 8, _unsigned(x)
+    for distance in (1, 2, 4, 8, 16, 32):
+        if distance < bits:
+            filled = filled | (filled >> filled.dtype.type(distance))
+    return (bits - np.bitwise_count(filled)).astype(x.dtype)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _leading_zeros,
+    vjp=_NOT_FLOAT,
+    dtypes=INTEGER,
+    traits=[Trait.READS_BITS],
+    samples=(*unary(-99, 99, "i32"), *unary(0, 255, "u8")),
+    errors=(IllTyped(("f32[3]",), "must be an integer"),),
+)
+def count_leading_zeros(x: TensorType) -> TensorType:
+    """How many bits stand above the highest one that is set; all of them for 0."""
+    return x
+
+
+# -- reinterpretation ------------------------------------------------------------------
+
+
 @primitive(
     Kind.ELEMENTWISE,
     lambda x, dtype: x.view(dtype.numpy),
@@ -158,13 +205,71 @@ def shift_right_arithmetic(a: TensorType, b: TensorType) -> TensorType:
         Sample((Arg("i16[5]", 0, 3e4),), {"dtype": "f16"}),
         Sample(("f16[]",), {"dtype": "bf16"}),
     ),
-    errors=(IllTyped(("f32[3]",), "of the same width", {"dtype": "f64"}),),
+    errors=(
+        IllTyped(("f32[3]",), "of the same width", {"dtype": "f64"}),
+        IllTyped(("u8[3]",), "bool has no bits of its own", {"dtype": "bool"}),
+    ),
 )
 def bitcast_convert(x: TensorType, *, dtype: DType) -> TensorType:
     """The bits of x read as another dtype of the same width."""
+    require(dtype is not BOOL, "bitcast_convert: bool has no bits of its own", x)
     require(
         dtype.bits == x.dtype.bits,
         f"bitcast_convert: {dtype} is not of the same width",
         x,
     )
     return x.with_dtype(dtype)
+
+
+def _reshape_bits(x: Any, dtype: DType) -> Any:
+    narrow, wide = dtype.numpy, x.dtype
+    if narrow.itemsize < wide.itemsize:
+        ratio = wide.itemsize // narrow.itemsize
+        return np.ascontiguousarray(x)[..., None].view(narrow).reshape(*x.shape, ratio)
+    return np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape[:-1])
+
+
+@primitive(
+    Kind.OPAQUE,
+    _reshape_bits,
+    vjp="the bits of a float are no smooth function of it",
+    dtypes=NUMBER,
+    traits=[Trait.READS_BITS],
+    samples=(
+        Sample(("f32[3]",), {"dtype": "u8"}),
+        Sample((Arg("u8[3,4]", 0, 120),), {"dtype": "f32"}),
+        Sample((Arg("i16[2,2]", 1000, 15000),), {"dtype": "f32"}),
+        Sample(("bf16[]",), {"dtype": "i8"}),
+        Sample((Arg("u16[0,2]", 0, 99),), {"dtype": "u32"}),
+        Sample(("f32[B,3]",), {"dtype": "u16"}),
+    ),
+    errors=(
+        IllTyped(("f32[3]",), "must have another width", {"dtype": "i32"}),
+        IllTyped(("u8[3,2]",), "last dimension must be 4", {"dtype": "f32"}),
+        IllTyped(("u8[]",), "last dimension must be 4", {"dtype": "f32"}),
+        IllTyped(("u32[3]",), "bool has no bits of its own", {"dtype": "bool"}),
+    ),
+    numerics="the lowest bits of a wide element come first",
+)
+def bitcast_reshape(x: TensorType, *, dtype: DType) -> TensorType:
+    """The bits of x read as a dtype of another width.
+
+    A narrower one adds a last dimension, which holds the parts of each element; for a
+    wider one the last dimension is taken away.
+    """
+    name, ratio = "bitcast_reshape", x.dtype.bits // dtype.bits
+    require(dtype is not BOOL, f"{name}: bool has no bits of its own", x)
+    require(
+        dtype.bits not in (4, x.dtype.bits),
+        f"{name}: {dtype} must have another width than the operand",
+        x,
+    )
+    if ratio > 1:
+        return shaped(x.with_dtype(dtype), (*x.shape, ratio))
+    parts = dtype.bits // x.dtype.bits
+    require(
+        x.rank > 0 and x.shape[-1] == parts,
+        f"{name}: the last dimension must be {parts} for {dtype}",
+        x,
+    )
+    return TensorType(x.shape[:-1], dtype)

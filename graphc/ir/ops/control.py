@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from graphc.ir.build import inline
-from graphc.ir.differentiate import check_differentiable, differentiate
+from graphc.ir.body import as_tuple
+from graphc.ir.build import building, inline
+from graphc.ir.differentiate import check_differentiable, differentiate, sweep, zeros
 from graphc.ir.errors import GraphError
-from graphc.ir.graph import Graph
-from graphc.ir.opdef import IllTyped, Ints, Kind, Sample, Trait
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import (
+    ANY,
+    BOOLEAN,
+    OPS,
+    Arg,
+    Graphs,
+    IllTyped,
+    Ints,
+    Kind,
+    Sample,
+    Trait,
+)
 from graphc.ir.register import composite, primitive
-from graphc.ir.typerules import types_text
-from graphc.ir.types import TensorType
+from graphc.ir.typerules import require, types_text
+from graphc.ir.types import BOOL, I32, TensorType
+from graphc.ir.values import Operand
 
 _NO_GRAPH = (IllTyped(("f32[3]",), "attribute 'graph' is missing"),)
 
 
-def _call_types(*operands: TensorType, graph: Graph) -> tuple[TensorType, ...]:
+def called_types(
+    name: str, graph: Graph, operands: Sequence[TensorType]
+) -> tuple[TensorType, ...]:
+    """The result types of a graph that the op `name` calls with `operands`.
+
+    Raises:
+        GraphError: If the graph takes others.
+    """
     wanted = [p.type for p in graph.parameters]
     if list(operands) != wanted:
         raise GraphError(
-            f"call: graph @{graph.name} takes ({types_text(wanted)})",
+            f"{name}: graph @{graph.name} takes ({types_text(wanted)})",
             received=types_text(operands),
         )
-    return tuple(r.type for r in graph.results)
+    return tuple([r.type for r in graph.results])
+
+
+def _call_types(*operands: TensorType, graph: Graph) -> tuple[TensorType, ...]:
+    return called_types("call", graph, operands)
 
 
 @composite(
@@ -62,6 +87,100 @@ def value_and_gradient(*operands: Any, graph: Graph, wrt: Ints) -> Any:
         return inline(expanded, operands)
     finally:
         graph.module.remove(expanded)
+
+
+# -- cond ------------------------------------------------------------------------------
+
+
+def _cond_reference(index: Any, *operands: Any, branches: Graphs, run: Any) -> Any:
+    return run(branches[min(max(int(index), 0), len(branches) - 1)], *operands)
+
+
+def _cond_pullback(
+    node: Node, cotangents: Sequence[Operand | None], wanted: Sequence[bool]
+) -> list[Operand | None]:
+    """A cond of the branches' pullbacks, which run their branch again."""
+    assert node.graph is not None
+    module = node.graph.module
+    index, *operands = node.operands
+    branches: Graphs = node.op.decode(node.attributes, module)["branches"]
+    flows = [g is not None for g in cotangents]
+    swept = [sweep(branch, flows, wanted[1:]) for branch in branches]
+    gradients = [each.gradients for each in swept]
+    reached = [i for i, g in enumerate(zip(*gradients, strict=True)) if any(g)]
+    for each in swept:
+        with building(each.graph):
+            found = [each.gradients[i] or zeros(operands[i].type) for i in reached]
+        each.graph.results = found
+        each.graph.remove_unread()
+    if not reached:
+        for each in swept:
+            module.remove(each.graph)
+        return [None] * len(node.operands)
+    given = [g for g in cotangents if g is not None]
+    names = [each.graph for each in swept]
+    results = as_tuple(OPS["cond"](index, *operands, *given, branches=names))
+    by_operand = dict(zip(reached, results, strict=True))
+    return [None, *(by_operand.get(i) for i in range(len(operands)))]
+
+
+_BRANCHES = {"branches": ["sample_branch", "sample_map"]}
+
+
+@primitive(
+    Kind.OPAQUE,
+    _cond_reference,
+    pullback=_cond_pullback,
+    dtypes=(BOOLEAN | {I32}, ANY),
+    samples=(
+        Sample(("bool[]", "f32[3]"), _BRANCHES),
+        Sample((Arg("i32[]", -2, 4), "f32[3]"), _BRANCHES),
+        Sample((1, "f32[3]"), {"branches": ["sample"] * 3}),
+    ),
+    errors=(
+        IllTyped(("bool[]", "f32[3]"), "attribute 'branches' is missing"),
+        IllTyped(("bool[]", "f32[3]"), "at least one branch", {"branches": []}),
+        IllTyped(("bool[3]", "f32[3]"), "index must be of rank 0", _BRANCHES),
+        IllTyped(("f32[]", "f32[3]"), "index must be one of", _BRANCHES),
+        IllTyped(("bool[]", "f32[4]"), "takes (f32[3])", _BRANCHES),
+        IllTyped(
+            ("bool[]", "f32[3]"),
+            "@sample_map returns other types than @sample",
+            {"branches": ["sample", "sample_map"]},
+        ),
+        IllTyped(
+            ("bool[]", "f32[3]"),
+            "false and true choose between two branches",
+            {"branches": ["sample"] * 3},
+        ),
+    ),
+)
+def cond(
+    index: TensorType, *operands: TensorType, branches: Graphs
+) -> tuple[TensorType, ...]:
+    """The results of the one of the `branches` that `index` numbers.
+
+    An i32 index that numbers none means the nearest; a bool one is 0 if it is false, 1
+    if it is true.
+    """
+    require(len(branches) > 0, "cond: there must be at least one branch")
+    require(not index.shape, "cond: index must be of rank 0", index)
+    require(
+        index.dtype is not BOOL or len(branches) == 2,
+        f"cond: false and true choose between two branches, not {len(branches)}",
+    )
+    first, *others = [called_types("cond", branch, operands) for branch in branches]
+    for branch, types in zip(branches[1:], others, strict=True):
+        if types != first:
+            raise GraphError(
+                f"cond: graph @{branch.name} returns other types than"
+                f" @{branches[0].name}, which returns ({types_text(first)})",
+                received=types_text(types),
+            )
+    return first
+
+
+# -- steering differentiation and optimization -----------------------------------------
 
 
 @primitive(

@@ -13,7 +13,12 @@ from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import NUMBER, IllTyped, IntLists, Ints, Kind, Sample, Trait
 from graphc.ir.ops.shape import pad, pad_array, reshape, reverse, transpose
-from graphc.ir.ops.window import dilated_size, require_window, window_count
+from graphc.ir.ops.window import (
+    dilated_size,
+    padded_length,
+    require_window,
+    window_count,
+)
 from graphc.ir.register import primitive
 from graphc.ir.typerules import require, shaped
 from graphc.ir.types import TensorType, product
@@ -136,17 +141,18 @@ def _correlate(x: Any, kernel: Any, size: Any, strides: Any, dilation: Any) -> A
                 slice(p * d, p * d + (n - 1) * s + 1, s)
                 for p, d, n, s in zip(place, dilation, size, strides, strict=True)
             )
-            part = x[(..., *taken)].reshape(group, batch, inner, -1)
+            part = x[(..., *taken)].reshape(group, batch, inner, product(size))
             weights = kernel[(..., *place)][:, None]
             result += np.matmul(weights, part).reshape(result.shape)
         return result
-    columns = kernel.reshape(group, out, -1).swapaxes(1, 2)
+    terms = inner * product(window)
+    columns = kernel.reshape(group, out, terms).swapaxes(1, 2)
     for place in np.ndindex(*size):  # a matrix product per place in the result
         taken = tuple(
             slice(p * s, p * s + (k - 1) * d + 1, d)
             for p, s, k, d in zip(place, strides, window, dilation, strict=True)
         )
-        part = x[(..., *taken)].reshape(group, batch, -1)
+        part = x[(..., *taken)].reshape(group, batch, terms)
         result[(..., *place)] = np.matmul(part, columns)
     return result
 
@@ -360,6 +366,11 @@ _SERIES = "b0f_0io->b0f"
         IllTyped(("f32[1,4,2]", "f32[3,2,2]"), "do not fit", _plain(2, _IMAGE)),
         IllTyped(
             ("f32[1,4,2]", "f32[3,2,2]"),
+            "crops more than there is",
+            _plain(1, _SERIES) | {"padding": [[-2, -3]]},
+        ),
+        IllTyped(
+            ("f32[1,4,2]", "f32[3,2,2]"),
             "name each dimension",
             _plain(1, "b0f_0ii->b0f"),
         ),
@@ -446,7 +457,9 @@ def convolution(
         require(width != 0, "convolution: the kernel must not be empty", x, kernel)
         size = dilated_size(x.shape[of_x.spatial[i]], input_dilation[i])
         shape[d] = window_count(
-            size + sum(padding[i]), dilated_size(width, kernel_dilation[i]), strides[i]
+            padded_length("convolution", size, padding[i]),
+            dilated_size(width, kernel_dilation[i]),
+            strides[i],
         )
     return shaped(x, shape)
 

@@ -21,6 +21,7 @@ from graphc.ir.opdef import (
     Sample,
     Trait,
 )
+from graphc.ir.payload import Payload, exact, whole, whole_numbers
 from graphc.ir.register import primitive
 from graphc.ir.typerules import same_shape, same_type
 from graphc.ir.types import TensorType
@@ -178,7 +179,7 @@ def _pick_vjp(direction: str) -> Any:
     traits=[Trait.COMMUTATIVE],
     samples=binary(),
     errors=BINARY_ERRORS,
-    numerics="nan if an operand is nan",
+    numerics="nan if an operand is nan; of 0.0 and -0.0 either may be returned",
 )
 def maximum(a: TensorType, b: TensorType) -> TensorType:
     """The larger of a and b."""
@@ -193,7 +194,7 @@ def maximum(a: TensorType, b: TensorType) -> TensorType:
     traits=[Trait.COMMUTATIVE],
     samples=binary(),
     errors=BINARY_ERRORS,
-    numerics="nan if an operand is nan",
+    numerics="nan if an operand is nan; of 0.0 and -0.0 either may be returned",
 )
 def minimum(a: TensorType, b: TensorType) -> TensorType:
     """The smaller of a and b."""
@@ -233,12 +234,13 @@ def abs_(x: TensorType) -> TensorType:
 
 @primitive(
     Kind.ELEMENTWISE,
-    np.sign,
+    lambda x: np.where(x == 0, x, np.sign(x)),
     vjp=lambda g, y, x: (None,),
     dtypes=SIGNED,
     traits=[Trait.IDEMPOTENT],
     samples=unary(),
     errors=(IllTyped(("bool[3]",), "must be a signed number"),),
+    numerics="a zero keeps its sign",
 )
 def sign(x: TensorType) -> TensorType:
     """-1, 0 or 1 as x is negative, zero or positive; nan for nan."""
@@ -287,6 +289,26 @@ def ceil(x: TensorType) -> TensorType:
 )
 def round_nearest_even(x: TensorType) -> TensorType:
     """The nearest whole number; halves go to the even one."""
+    return x
+
+
+def _away_from_zero(x: Any) -> Any:
+    # Not floor(x + 0.5): the sum rounds up what lies just below a half.
+    whole = np.trunc(x)
+    return whole + np.copysign(np.abs(x - whole) >= 0.5, x).astype(x.dtype)
+
+
+@primitive(
+    Kind.ELEMENTWISE,
+    _away_from_zero,
+    vjp=lambda g, y, x: (None,),
+    dtypes=FLOAT,
+    traits=[Trait.IDEMPOTENT],
+    samples=unary(),
+    errors=UNARY_FLOAT_ERRORS,
+)
+def round_nearest_afz(x: TensorType) -> TensorType:
+    """The nearest whole number; halves go away from zero."""
     return x
 
 
@@ -389,6 +411,7 @@ def _clamp_vjp(g: Any, y: Any, low: Any, x: Any, high: Any) -> Any:
         IllTyped(("f32[2]", "f32[3]", "f32[3]"), "must have the same shape"),
         IllTyped(("f32[]", "i32[3]", "f32[]"), "must have the same dtype"),
     ),
+    numerics="nan if an operand is nan; high where low is above it",
 )
 def clamp(low: TensorType, x: TensorType, high: TensorType) -> TensorType:
     """x limited to low..high."""
@@ -418,6 +441,17 @@ def _convert_reference(x: Any, dtype: DType) -> Any:
     return x.astype(dtype.numpy)
 
 
+def _convert_exact(x: Any, dtype: DType) -> Any:
+    # Between floats nothing is rounded; floats that are not whole become some integer.
+    if not isinstance(x, Payload):
+        return exact(x) if dtype.is_float else _convert_reference(x, dtype)
+    if dtype.is_float:
+        return x
+    if dtype.kind == "bool":
+        return np.not_equal(x, 0)
+    return _convert_reference(whole_numbers(whole(x, "convert")), dtype)
+
+
 def _convert_vjp(g: Any, y: Any, x: Any, dtype: Any) -> tuple[Any, ...]:
     return (convert(g, dtype=x.type.dtype) if x.type.dtype.is_float else None,)
 
@@ -425,6 +459,7 @@ def _convert_vjp(g: Any, y: Any, x: Any, dtype: Any) -> tuple[Any, ...]:
 @primitive(
     Kind.ELEMENTWISE,
     _convert_reference,
+    exact=_convert_exact,
     vjp=_convert_vjp,
     samples=(
         Sample(("f32[3,4]",), {"dtype": "bf16"}),

@@ -41,7 +41,7 @@ from graphc.ir.ops.shape import (
 )
 from graphc.ir.register import primitive
 from graphc.ir.typerules import require, shaped
-from graphc.ir.types import I32, TensorType
+from graphc.ir.types import BOOL, I32, TensorType
 from graphc.ir.values import Literal
 
 # -- gather ----------------------------------------------------------------------------
@@ -316,6 +316,9 @@ def _gather_updates(
     window = [updates.type.shape[d] for d in dims["update_window_dims"]]
     for d, size in zip(dims_except(rank, removed), window, strict=True):
         sizes[d] = size
+    if any(map(exceeds, sizes, source.type.shape)):  # nothing fits in: all is outside
+        nowhere = expand(Literal(False, BOOL), updates.type.shape, [])
+        return zeros(updates.type.with_dtype(source.type.dtype)), nowhere
     found = gather(
         source,
         indices,
@@ -365,11 +368,18 @@ def _scatter_vjp(
             _where(_last_writers(x, indices, updates, dims), at_updates(g)),
         )
     if mode == "multiply":
-        # Every factor of an element is divided out of the product again.
         ones = expand(Literal(1, x.type.dtype), x.type.shape, [])
         factors = scatter(ones, indices, updates, mode="multiply", **places)
-        by_updates = divide(at_updates(multiply(g, y)), updates)
-        return multiply(g, factors), None, by_updates
+        # An update is divided out of its place's product again, of what is not 0. The
+        # others' product is 0 where a 0 is among them.
+        nought = compare(updates, 0, direction="EQ")
+        safe = select(nought, 1, updates)
+        product = scatter(x, indices, safe, mode="multiply", **places)
+        count = convert(nought, dtype=x.type.dtype)
+        there = at_updates(scatter(zeros(x.type), indices, count, **places))
+        others = divide(at_updates(multiply(g, product)), safe)
+        alone = compare(there, count, direction="EQ")
+        return multiply(g, factors), None, select(alone, others, 0)
     # min and max: elements that tie share the cotangent equally.
     dtype = x.type.dtype
     found, inside = _gather_updates(y, indices, updates, dims)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.ir.opdef import ANY, INDEX, Arg, IllTyped, Kind, Sample, Trait
+from graphc.ir.body import as_tuple
+from graphc.ir.dims import Dim
+from graphc.ir.opdef import ANY, INDEX, Arg, IllTyped, Kind, Sample, Shape, Trait
 from graphc.ir.ops.gather_scatter import gather
 from graphc.ir.ops.index_places import dims_except
+from graphc.ir.ops.shape import concatenate, slice_
 from graphc.ir.register import composite
 from graphc.ir.typerules import checked_axes, require
 
@@ -88,3 +91,48 @@ def take_along(x: Any, indices: Any, *, axis: int) -> Any:
         operand_batching=others,
         indices_batching=others,
     )
+
+
+@composite(
+    Kind.OPAQUE,
+    vjp=lambda g, y, x, axis, sizes: concatenate(*as_tuple(g), axis=axis),
+    traits=[Trait.MOVES_DATA],
+    samples=(
+        Sample(("f32[2,6]",), {"axis": 1, "sizes": [2, 1, 3]}),
+        Sample(("i32[3]",), {"axis": 0, "sizes": [3, 0]}),
+        Sample(("f32[B,4]",), {"axis": 1, "sizes": [2, 2]}),
+        Sample(("f32[B,2]",), {"axis": 0, "sizes": [1, "B-1"]}),
+        Sample(("f32[3,2]",), {"axis": 0, "sizes": [3]}),
+    ),
+    errors=(
+        IllTyped(("f32[4]",), "add up to 3, not to 4", {"axis": 0, "sizes": [1, 2]}),
+        IllTyped(("f32[4]",), "within 0..0", {"axis": 1, "sizes": [4]}),
+        IllTyped(("f32[4]",), "at least one part", {"axis": 0, "sizes": []}),
+        IllTyped(("f32[4]",), "at least 0", {"axis": 0, "sizes": [5, -1]}),
+    ),
+)
+def split(x: Any, *, axis: int, sizes: Shape) -> tuple[Any, ...]:
+    """The parts of x along `axis` that have these sizes.
+
+    The gradient is one concatenation, where that of slices would be a sum of tensors
+    that are mostly zero.
+    """
+    checked_axes("split", [axis], x.type.rank)
+    require(len(sizes) > 0, "split: there must be at least one part")
+    known = [size for size in sizes if isinstance(size, int)]
+    require(min(known, default=0) >= 0, "split: sizes must be at least 0")
+    total: Dim = 0
+    for size in sizes:
+        total = total + size
+    whole = x.type.shape[axis]
+    require(
+        total == whole, f"split: the sizes add up to {total}, not to {whole}", x.type
+    )
+    starts: list[Dim] = [0] * x.type.rank
+    limits = list(x.type.shape)
+    parts: list[Any] = []
+    for size in sizes:
+        limits[axis] = starts[axis] + size
+        parts.append(slice_(x, start=starts, limit=limits))
+        starts[axis] = limits[axis]
+    return tuple(parts)

@@ -1,16 +1,14 @@
-"""Primitives that combine elements along axes: reductions, scans and sorting."""
+"""Primitives that combine elements along axes: reductions and scans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from graphc.ir.body import as_tuple
 from graphc.ir.differentiate import zeros
 from graphc.ir.opdef import (
-    ANY,
     BOOLEAN,
     COMPUTED,
     NUMBER,
@@ -386,69 +384,3 @@ def _cumulative_max_vjp(g: Any, y: Any, x: Any, axis: int, reverse: bool) -> Any
 def cumulative_max(x: TensorType, *, axis: int, reverse: bool = False) -> TensorType:
     """The largest of the elements up to each one along `axis`."""
     return _scan_type("cumulative_max", x, axis)
-
-
-# -- sorting ---------------------------------------------------------------------------
-
-
-def _sort_reference(*xs: Any, axis: int, descending: bool) -> Any:
-    key = xs[0]
-    if descending:  # sorted backwards from back to front: equal elements stay in order
-        order = np.argsort(np.flip(key, axis), axis, kind="stable")
-        order = np.flip(key.shape[axis] - 1 - order, axis)
-    else:
-        order = np.argsort(key, axis, kind="stable")
-    return tuple(np.take_along_axis(x, order, axis) for x in xs)
-
-
-def _sort_vjp(g: Any, y: Any, *xs: Any, axis: int, descending: bool) -> Any:
-    # Sorting the places along with the elements says where each one came from;
-    # sorting the cotangents by these places brings them back.
-    places = iota(shape=xs[0].type.shape, axis=axis, dtype=I32)
-    came_from = sort(xs[0], places, axis=axis, descending=descending)[1]
-    flows = [c for c in as_tuple(g) if c is not None]
-    back = iter(sort(came_from, *flows, axis=axis)[1:])
-    return tuple(None if c is None else next(back) for c in as_tuple(g))
-
-
-@primitive(
-    Kind.OPAQUE,
-    _sort_reference,
-    vjp=_sort_vjp,
-    dtypes=(COMPUTED, ANY),
-    traits=[Trait.MOVES_DATA],
-    samples=(
-        Sample(("f32[3,5]",), {"axis": 1}),
-        Sample(("f32[4,2]", "f32[4,2]"), {"axis": 0, "descending": True}),
-        Sample((Arg("i32[6]", 0, 3), "f32[6]", "i32[6]"), {"axis": 0}),
-        Sample(
-            (Arg("i32[6]", 0, 3), Arg("i32[6]", 0, 99)), {"axis": 0, "descending": True}
-        ),
-        Sample(("f32[B,3]", "f32[B,3]"), {"axis": 1}),
-    ),
-    errors=(
-        IllTyped(("f32[3]",), "within 0..0", {"axis": 1}),
-        IllTyped(("f32[3]", "i32[4]"), "must have the same shape", {"axis": 0}),
-        IllTyped((), "takes 1 or more operands", {"axis": 0}),
-    ),
-    numerics="nan counts as the largest; -0.0 equals 0.0",
-)
-def sort(
-    x: TensorType, *more: TensorType, axis: int, descending: bool = False
-) -> tuple[TensorType, ...]:
-    """The operands in the order that sorts the first one along `axis`.
-
-    The sort is stable, in both directions.
-    """
-    checked_axes("sort", [axis], x.rank)
-    _require_same_shape(x, more)
-    return (x, *more)
-
-
-def _require_same_shape(x: TensorType, more: Sequence[TensorType]) -> None:
-    require(
-        all(other.shape == x.shape for other in more),
-        "sort: operands must have the same shape",
-        x,
-        *more,
-    )

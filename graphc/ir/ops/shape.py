@@ -344,7 +344,7 @@ def pad_array(x: Any, value: Any, low: Any, high: Any, interior: Any = None) -> 
         padded_size(size, lo, hi, step - 1)
         for size, lo, hi, step in zip(x.shape, low, high, steps, strict=True)
     ]
-    result = np.full(shape, value, x.dtype)
+    result = np.full_like(x, value, shape=shape)
     taken: list[slice] = []
     put: list[slice] = []
     for size, lo, step, length in zip(x.shape, low, steps, shape, strict=True):

@@ -1,4 +1,4 @@
-"""Special functions: the error function and its inverse."""
+"""Special functions: the error function, its complement and its inverse."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from graphc.ir.ops.elementwise import (
     minimum,
     multiply,
     negate,
+    round_nearest_even,
     select,
     sign,
     subtract,
@@ -136,6 +137,64 @@ def erf(x: Any) -> Any:
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     found = _erf_f64(x) if x.type.dtype is F64 else _erf_f32(widen(x))
     return in_dtype(found, x.type.dtype)
+
+
+# -- complementary error function ------------------------------------------------------
+
+_ERFC_R = (
+    *(0.564189583547755073984, 1.27536670759978104416, 5.01905042251180477414),
+    *(6.16021097993053585195, 7.4097426995044893916, 2.9788666537210024067),
+)
+_ERFC_S = (
+    *(1.0, 2.2605286322011727659, 9.39603524938001434673, 12.0489539808096656605),
+    *(17.0814450747565897222, 9.60896809063285878198, 3.3690764510008151605),
+)
+_ERFC_LIMIT = 28.0
+"""From here on the result is 0 in every dtype."""
+
+
+def _erfc_tail(size: Any) -> Any:
+    """The complementary error function of `size`, which is 1 or more."""
+    limited = minimum(size, _ERFC_LIMIT)
+    # exp(-size^2), from a part whose square is exact and the rest: the rounding of
+    # the square would cost all digits but a few.
+    coarse = multiply(round_nearest_even(multiply(limited, 16.0)), 1 / 16)
+    rest = multiply(subtract(coarse, limited), add(coarse, limited))
+    inner = divide(polynomial(limited, _ERFC_P), polynomial(limited, _ERFC_Q))
+    outer = divide(polynomial(limited, _ERFC_R), polynomial(limited, _ERFC_S))
+    factor = select(compare(limited, 8.0, direction="LT"), inner, outer)
+    # The exponentials do not meet: XLA would make one of their product.
+    scaled = multiply(factor, exponential(rest))
+    return multiply(scaled, exponential(negate(multiply(coarse, coarse))))
+
+
+_math_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _erfc_reference(x: Any) -> Any:
+    return np.asarray(_math_erfc(x.astype(np.float64))).astype(x.dtype)
+
+
+@composite(
+    Kind.ELEMENTWISE,
+    infer=unchanged,
+    reference=_erfc_reference,
+    vjp=lambda g, y, x: _erf_vjp(negate(g), y, x),
+    dtypes=FLOAT,
+    samples=(*unary(), *unary(-6.0, 6.0, "f64")),
+    errors=UNARY_FLOAT_ERRORS,
+    ulp=8,
+    numerics="8 ulp down to the smallest normal number, where 1 - erf(x) has lost all",
+)
+def erfc(x: Any) -> Any:
+    """The complementary error function, 1 - erf(x), accurate for large x."""
+    wide = widen(x)
+    near = subtract(1.0, erf(wide))
+    tail = _erfc_tail(abs_(wide))
+    below = compare(wide, 0.0, direction="LT")
+    far = select(below, subtract(2.0, tail), tail)
+    is_near = compare(abs_(wide), 1.0, direction="LT")
+    return in_dtype(select(is_near, near, far), x.type.dtype)
 
 
 # -- inverse error function ------------------------------------------------------------

@@ -20,6 +20,7 @@ from graphc.ir.ops.elementwise import (
     subtract,
     unary,
 )
+from graphc.ir.payload import opaque
 from graphc.ir.register import primitive
 from graphc.ir.typerules import same_type
 from graphc.ir.types import TensorType
@@ -43,6 +44,8 @@ def _power_vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
     samples=binary(0.5, 2.0),
     errors=BINARY_ERRORS,
     ulp=16,
+    numerics="as C's pow: x^0 and 1^y are 1, also of nan; nan for a negative base and"
+    " a fractional exponent",
 )
 def power(a: TensorType, b: TensorType) -> TensorType:
     """a to the power of b."""
@@ -178,6 +181,8 @@ def _logistic_reference(x: Any) -> Any:
 @primitive(
     Kind.ELEMENTWISE,
     _logistic_reference,
+    # By exponentials it would be the same number modulo Q for every x.
+    exact=lambda x: opaque("logistic", x),
     vjp=lambda g, y, x: (multiply(g, multiply(y, subtract(1.0, y))),),
     dtypes=FLOAT,
     samples=unary(),

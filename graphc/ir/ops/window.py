@@ -12,7 +12,6 @@ from graphc.ir.differentiate import zeros
 from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
 from graphc.ir.opdef import (
-    FLOAT,
     NUMBER,
     Arg,
     IllTyped,
@@ -52,6 +51,21 @@ def window_count(size: Dim, window: Dim, stride: int) -> Dim:
     return room // stride + 1
 
 
+def padded_length(name: str, size: Dim, pair: Sequence[int]) -> Dim:
+    """The length of a dimension after padding, which may be negative and crop it.
+
+    Raises:
+        GraphError: If it crops more than there is.
+    """
+    length = size + sum(pair)
+    if isinstance(length, int) and length < 0:
+        raise GraphError(
+            f"{name}: the padding crops more than there is",
+            received=f"padding {list(pair)} of {size} elements",
+        )
+    return length
+
+
 def require_window(
     name: str, rank: int, padding: IntLists, **positive: Sequence[int]
 ) -> None:
@@ -77,7 +91,7 @@ def _ones(value: Any, rank: int) -> Any:
     return (1,) * rank if value is None else value
 
 
-def _window_type(
+def window_type(
     name: str,
     x: TensorType,
     window: Ints,
@@ -85,6 +99,11 @@ def _window_type(
     padding: IntLists,
     dilation: Ints | None,
 ) -> TensorType:
+    """The type of what is left when each window of `x` becomes one element.
+
+    Raises:
+        GraphError: If the attributes do not fit `x`.
+    """
     spread = _ones(dilation, x.rank)
     require_window(
         name, x.rank, padding, window=window, strides=strides, dilation=spread
@@ -92,7 +111,9 @@ def _window_type(
     return shaped(
         x,
         [
-            window_count(size + sum(pair), dilated_size(width, holes), stride)
+            window_count(
+                padded_length(name, size, pair), dilated_size(width, holes), stride
+            )
             for size, pair, width, holes, stride in zip(
                 x.shape, padding, window, spread, strides, strict=True
             )
@@ -182,6 +203,11 @@ _ERRORS = (
         {"window": [2], "strides": [1], "padding": [[0]]},
     ),
     IllTyped(
+        ("f32[2]",),
+        "crops more than there is",
+        {"window": [1], "strides": [1], "padding": [[-1, -2]]},
+    ),
+    IllTyped(
         ("f32[4]",),
         "too large to address",
         {"window": [1], "strides": [1], "padding": [[2**62, 2**62]]},
@@ -237,7 +263,7 @@ def reduce_window_sum(
     dilation: Ints | None = None,
 ) -> TensorType:
     """The sum under each window; padding counts as 0. Lists name all dimensions."""
-    return _window_type("reduce_window_sum", x, window, strides, padding, dilation)
+    return window_type("reduce_window_sum", x, window, strides, padding, dilation)
 
 
 def _max_vjp(
@@ -277,7 +303,7 @@ def reduce_window_max(
     dilation: Ints | None = None,
 ) -> TensorType:
     """The largest element under each window; padding counts as the lowest value."""
-    return _window_type("reduce_window_max", x, window, strides, padding, dilation)
+    return window_type("reduce_window_max", x, window, strides, padding, dilation)
 
 
 @primitive(
@@ -298,7 +324,7 @@ def reduce_window_min(
     dilation: Ints | None = None,
 ) -> TensorType:
     """The smallest element under each window; padding counts as the highest value."""
-    return _window_type("reduce_window_min", x, window, strides, padding, dilation)
+    return window_type("reduce_window_min", x, window, strides, padding, dilation)
 
 
 # -- the gradient of a maximum over windows --------------------------------------------
@@ -423,7 +449,7 @@ def _scatter_vjp(
     Kind.OPAQUE,
     _scatter_reference,
     vjp=_scatter_vjp,
-    dtypes=FLOAT,
+    dtypes=NUMBER,
     samples=(
         Sample(("f32[2,4,6,2]", "f32[2,2,3,2]"), _POOL),
         Sample(
@@ -440,6 +466,10 @@ def _scatter_vjp(
             ("f32[B,4]", "f32[B,2]"),
             {"window": [1, 2], "strides": [1, 2], "padding": [[0, 0], [0, 0]]},
         ),
+        Sample(
+            (Arg("i32[6]", -9, 9), Arg("i32[3]", -9, 9)),
+            {"window": [2], "strides": [2], "padding": [[0, 0]]},
+        ),
     ),
     errors=(
         IllTyped(
@@ -453,8 +483,8 @@ def _scatter_vjp(
             {"window": [0], "strides": [2], "padding": [[0, 0]]},
         ),
         IllTyped(
-            ("i32[4]", "i32[2]"),
-            "must be floating point",
+            ("bool[4]", "bool[2]"),
+            "must be a number",
             {"window": [2], "strides": [2], "padding": [[0, 0]]},
         ),
     ),
@@ -474,6 +504,6 @@ def select_and_scatter_add(
     The result has the shape of x: the gradient of a maximum over windows.
     """
     name = "select_and_scatter_add"
-    wanted = _window_type(name, x, window, strides, padding, None)
+    wanted = window_type(name, x, window, strides, padding, None)
     require(source == wanted, f"{name}: source must be {wanted}", x, source)
     return x

@@ -338,6 +338,7 @@ def collect_integers(node: Node) -> Replacement:
     "add",
     "multiply",
     numerics=REASSOCIATES,
+    algebraic=False,  # what becomes of the literals is rounded
     examples=[
         *example(lambda x: add(add(x, 5.5), 7)),
         *example(lambda x: multiply(multiply(x, 5.5), 7)),

@@ -232,6 +232,7 @@ def convert_twice(node: Node) -> Replacement:
 
 @RULES.rule(
     "bitcast_convert",
+    algebraic=False,  # the bits of a float are no matter of arithmetic
     examples=example(
         lambda x: bitcast_convert(bitcast_convert(x, dtype="i32"), dtype="u32"),
         "T[8]",

@@ -1,32 +1,30 @@
-"""What holds for every composite: its body, rule and reference say the same."""
+"""What holds for every composite: its body, rule and gradient say the same.
+
+That body and reference agree in every dtype is tested with the dtypes.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from graphc.ir import Arg, Graph, OpDef, Sample, evaluate
+from graphc.ir import Graph, GraphError, OpDef, Sample, evaluate
 from graphc.ir.body import body_graph
-from graphc.ir.evaluate import Evaluator
+from graphc.ir.differentiate import differentiate
 from graphc.ir.ops import OPS
-from graphc.ir.types import BF16, F16, F32, DType
+from tests.closeness import assert_close
+from tests.op_gradients import gradient_samples, loss_graph, random_weights
 from tests.op_samples import (
-    Array,
     bound_graph,
     float_values,
     sample_arrays,
     sample_cases,
     sample_graph,
-    sample_types,
 )
 
 
 def has_body_graph(op: OpDef, sample: Sample) -> bool:
-    (node,) = sample_graph(op, sample).nodes
-    return op.is_composite and not op.graph_names(node)
+    return op.is_composite and not op.calls_graphs
 
 
 def body_of(graph: Graph) -> Graph:
@@ -35,25 +33,7 @@ def body_of(graph: Graph) -> Graph:
     return body_graph(node.op, [o.type for o in node.operands], node.attributes)
 
 
-def body_results(graph: Graph, arrays: Sequence[Array], wide: bool = False) -> Any:
-    """What the body of the composite says, whatever reference it has."""
-    (node,) = graph.nodes
-    evaluator = Evaluator({}, wide)
-    values = dict(zip(graph.parameters, arrays, strict=True))
-    operands = [evaluator.read(values, operand) for operand in node.operands]
-    with np.errstate(all="ignore"):
-        return evaluator.run(body_of(graph), *operands)
-
-
-COMPOSITES = sample_cases(has_body_graph)
-each_composite = pytest.mark.parametrize(("op", "sample"), COMPOSITES)
-each_with_reference = pytest.mark.parametrize(
-    ("op", "sample"),
-    sample_cases(lambda op, s: op.reference is not None and has_body_graph(op, s)),
-)
-
-
-@each_composite
+@pytest.mark.parametrize(("op", "sample"), sample_cases(has_body_graph))
 def test_body_has_the_types_of_the_rule(op: OpDef, sample: Sample):
     symbolic, bound = sample_graph(op, sample), bound_graph(op, sample)
     for graph in (symbolic, bound):
@@ -62,58 +42,33 @@ def test_body_has_the_types_of_the_rule(op: OpDef, sample: Sample):
     body_of(bound).verify()
 
 
-@each_with_reference
-def test_body_agrees_with_reference(
-    op: OpDef, sample: Sample, rng: np.random.Generator
+WITH_RULES = [
+    pytest.param(op, id=name)
+    for name, op in sorted(OPS.items())
+    if op.is_composite and callable(op.vjp)
+]
+
+
+@pytest.mark.parametrize("op", WITH_RULES)
+def test_gradient_rule_agrees_with_the_gradient_of_the_body(
+    op: OpDef, rng: np.random.Generator
 ):
-    graph = bound_graph(op, sample)
-    arrays = sample_arrays(sample, rng)
-    by_body = body_results(graph, arrays)
-    for found, expected in zip(by_body, evaluate(graph, *arrays), strict=True):
-        if not expected.size or expected.dtype.kind != "f":
-            np.testing.assert_array_equal(found, expected)
+    for sample in gradient_samples(op):
+        graph = bound_graph(op, sample)
+        if len(sample.operands) != len(graph.parameters):
+            continue  # the body takes the numbers among the operands as well
+        arrays = sample_arrays(sample, rng)
+        wrt = [p.index for p in float_values(graph.parameters)]
+        body = loss_graph(body_of(graph).copy())
+        rule = loss_graph(graph)
+        arrays += random_weights(rule, arrays, rng)
+        try:
+            by_body = evaluate(differentiate(body, wrt), *arrays)
+        except GraphError:  # the body has no gradient: that is why there is a rule
             continue
-        error = np.abs(found - expected).max()
-        assert error <= op.ulp * np.spacing(np.abs(expected).max())
-
-
-def narrowed(sample: Sample, dtype: DType) -> Sample:
-    """The sample with operands of another dtype in place of float32."""
-    operands: list[str | Arg | float] = []
-    for operand in sample.operands:
-        if isinstance(operand, Arg):
-            type = operand.type.replace(F32.name, dtype.name)
-            operands.append(Arg(type, operand.low, operand.high))
-        elif isinstance(operand, str):
-            operands.append(operand.replace(F32.name, dtype.name))
-        else:
-            operands.append(operand)
-    return Sample(tuple(operands), sample.attributes)
-
-
-def is_float_composite(op: OpDef, sample: Sample) -> bool:
-    types = sample_types(sample)
-    return has_body_graph(op, sample) and F32 in [type.dtype for type in types]
-
-
-@pytest.mark.parametrize("dtype", [BF16, F16])
-@pytest.mark.parametrize(("op", "sample"), sample_cases(is_float_composite))
-def test_narrow_floats_lose_only_the_last_digits(
-    op: OpDef, sample: Sample, dtype: DType, rng: np.random.Generator
-):
-    narrow = bound_graph(op, narrowed(sample, dtype))
-    arrays = sample_arrays(narrowed(sample, dtype), rng)
-    wide = [a.astype(np.float32) if a.dtype == dtype.numpy else a for a in arrays]
-    judge = evaluate(bound_graph(op, sample), *wide, dtype="f64")
-    for value, found, expected in zip(
-        narrow.results, body_results(narrow, arrays), judge, strict=True
-    ):
-        if not expected.size or value not in float_values(narrow.results):
-            continue
-        assert np.isfinite(found.astype(np.float64)).all()
-        largest = np.abs(expected).max().astype(dtype.numpy)
-        error = np.abs(found.astype(np.float64) - expected).max()
-        assert error <= 3 * float(np.spacing(largest))
+        by_rule = evaluate(differentiate(rule, wrt), *arrays)
+        for found, expected in zip(by_rule, by_body, strict=True):
+            assert_close(found, expected)
 
 
 def test_composites_are_many():

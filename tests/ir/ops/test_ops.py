@@ -27,7 +27,7 @@ from graphc.ir.body import as_tuple
 from graphc.ir.differentiate import differentiate
 from graphc.ir.dims import substitute
 from graphc.ir.evaluate import Evaluator
-from graphc.ir.opdef import AttributeKind, IllTyped
+from graphc.ir.opdef import IllTyped
 from graphc.ir.ops import OPS, add, convert, multiply, reduce_sum
 from graphc.ir.types import F32
 from tests.op_samples import (
@@ -106,7 +106,7 @@ def reference_results(op: OpDef, graph: Graph, arrays: Sequence[Array]) -> Any:
     values = dict(zip(graph.parameters, arrays, strict=True))
     operands = [evaluator.read(values, operand) for operand in node.operands]
     attributes = op.decode(node.attributes, graph.module)
-    if any(a.kind is AttributeKind.GRAPH for a in op.attributes.values()):
+    if op.calls_graphs:
         attributes["run"] = evaluator.run
     assert op.reference is not None
     with np.errstate(all="ignore"):

@@ -3,27 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from graphc.ir import Graph, building, dtype, tensor_type
-from graphc.ir.body import body_graph
+from graphc.ir import Graph, building, tensor_type
 from graphc.ir.evaluate import evaluate
 from graphc.ir.ops import OPS, multiply
-from graphc.ir.types import TensorType
-from tests.op_results import gradients, run
+from tests.op_results import body, gradients, run, ulps
 
 ERF = np.vectorize(math.erf, otypes=[np.float64])
 ERFC = np.vectorize(math.erfc, otypes=[np.float64])
-
-
-def body(name: str, x: np.ndarray) -> np.ndarray:
-    """The op by its body, which is what backends compute."""
-    graph = body_graph(OPS[name], [TensorType(x.shape, dtype(x.dtype))], {})
-    return evaluate(graph, x)[0]
-
-
-def ulps(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest relative error, in units in the last place of `found`."""
-    unit = np.spacing(np.abs(expected).astype(found.dtype)).astype(np.float64)
-    return float(np.max(np.abs(found.astype(np.float64) - expected) / unit))
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("float32", 6), ("float64", 4)])
@@ -45,6 +31,16 @@ def test_erf_of_special_values(kind: str):
 def test_erf_stays_within_its_range():
     x = np.linspace(3, 5, 5001, dtype=np.float32)
     assert body("erf", x).max() == 1
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("float32", 8), ("float64", 8)])
+def test_erfc_keeps_its_accuracy_where_it_vanishes(kind: str, limit: float):
+    end = {"float32": 9.19, "float64": 26.5}[kind]
+    x = np.linspace(-6, end, 4001).astype(kind)
+    expected = ERFC(x.astype(np.float64))
+    assert ulps(body("erfc", x), expected) <= limit
+    special = np.array([-np.inf, 0, 40, np.inf, np.nan], kind)
+    np.testing.assert_array_equal(body("erfc", special), [2, 1, 0, 0, np.nan])
 
 
 def inverse_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:

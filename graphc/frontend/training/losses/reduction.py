@@ -83,11 +83,16 @@ def check_shapes(y_true: Any, y_pred: Any, name: str) -> None:
         name: The loss or metric, for the message.
 
     Raises:
-        ValueError: If two known sizes of one dimension differ, neither being 1.
+        ValueError: If they do not broadcast: two sizes of one dimension differ, neither
+            being 1. Two that are not known count as equal, one that is not known and
+            one that is only in shapes of one rank.
     """
     sizes = list(zip(reversed(y_true.shape), reversed(y_pred.shape), strict=False))
     kept = [pair for pair in sizes if not any(_is_one(size) for size in pair)]
-    if differ([a for a, _ in kept], [b for _, b in kept]):
+    known = [[isinstance(size, int) for size in pair] for pair in kept]
+    shifted = len(y_true.shape) != len(y_pred.shape)
+    misfit = shifted and any(a != b for a, b in known)
+    if misfit or differ([a for a, _ in kept], [b for _, b in kept]):
         raise ValueError(
             f"{name}: `y_true` and `y_pred` must have the same shape. "
             f"Received: y_true.shape={shown(y_true)}, y_pred.shape={shown(y_pred)}"

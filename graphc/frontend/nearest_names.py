@@ -1,0 +1,26 @@
+"""What a namespace answers when it lacks a name: the nearest one that it has."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+
+def suggest_nearest(namespace: str) -> None:
+    """Makes a module name the nearest of its public names when one is missing.
+
+    Set from here, not defined in the module: a type checker that sees a module's own
+    ``__getattr__`` takes every name of it for granted.
+
+    Args:
+        namespace: The module's ``__name__``; it must have an ``__all__``.
+    """
+    module: Any = sys.modules[namespace]
+
+    def missing(name: str) -> Any:
+        near = get_close_matches(name, module.__all__, 1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module {namespace!r} has no attribute {name!r}{hint}")
+
+    module.__getattr__ = missing

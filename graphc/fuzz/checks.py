@@ -1,0 +1,239 @@
+"""What must hold for every program: its text, the passes, gradients and XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from graphc.fuzz.choices import SeededChoices
+from graphc.fuzz.gradients import gradient_problem
+from graphc.fuzz.inputs import Array, inputs, sizes
+from graphc.fuzz.rounding import disagreement, spreads
+from graphc.ir.body import as_tuple
+from graphc.ir.build import building
+from graphc.ir.evaluate import evaluate
+from graphc.ir.graph import Graph
+from graphc.ir.opdef import OPS
+from graphc.ir.ops import call
+from graphc.ir.parser import parse
+from graphc.ir.types import dtype
+from graphc.passes import PASSES, Report, run_with_report
+from graphc.passes.canonicalize import RULES
+from graphc.passes.rule import NumericsClass
+from graphc.runtime.compile import compile_graph
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check that a program fails.
+
+    Attributes:
+        check: The name of the check.
+        message: What is wrong.
+    """
+
+    check: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.message}"
+
+
+class Subject:
+    """A program with what all its checks need.
+
+    Attributes:
+        graph: The program.
+        arrays: Its inputs.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.arrays = inputs(graph)
+
+    @cached_property
+    def bound(self) -> Graph:
+        """The program without dimension symbols."""
+        return self.graph.bind(**sizes(self.graph))
+
+    @cached_property
+    def reference(self) -> tuple[Array, ...]:
+        """The results of the reference evaluator."""
+        return evaluate(self.graph, *self.arrays)
+
+    @cached_property
+    def spreads(self) -> list[Array]:
+        """How far rounding moves the elements of the results."""
+        return spreads(self.bound, self.arrays, self.seed)
+
+    @property
+    def seed(self) -> int:
+        """What random decisions of a check follow from."""
+        return int(self.graph.attributes.get("seed", 0))
+
+    def compare(self, found: Sequence[Any], same_bits: bool = False) -> str | None:
+        """What is wrong with the results of an executor, or None."""
+        if len(found) != len(self.reference):
+            return f"{len(found)} results, not {len(self.reference)}"
+        if all(map(_equal, found, self.reference)):
+            return None
+        for i, (got, want) in enumerate(zip(found, self.reference, strict=True)):
+            if same_bits and not _equal(got, want):
+                spread = np.zeros(want.shape)
+            else:
+                spread = self.spreads[i]
+            if problem := disagreement(got, want, spread):
+                return f"result {i}: {problem}"
+        return None
+
+
+def _equal(found: Any, want: Array) -> bool:
+    """Whether arrays have the same bits, but for payloads of nan and signs of zeros."""
+    got = np.asarray(found)
+    if (got.dtype, got.shape) != (want.dtype, want.shape):
+        return False
+    same = got == want
+    if dtype(want.dtype).is_float:
+        same = same | (np.isnan(got) & np.isnan(want))
+    return bool(np.all(same))
+
+
+# -- one program -----------------------------------------------------------------------
+
+
+def text_problem(subject: Subject) -> str | None:
+    """The text of the program parses to an equal program."""
+    text = str(subject.graph)
+    parsed = parse(text)
+    if parsed != subject.graph:
+        return "its text does not parse to an equal graph"
+    return None if str(parsed) == text else "its text prints differently when parsed"
+
+
+def meaning_problem(subject: Subject) -> str | None:
+    """Dimension symbols mean the sizes that they are bound to."""
+    subject.graph.verify()
+    subject.bound.verify()
+    found = evaluate(subject.bound, *subject.arrays)
+    return subject.compare(found, same_bits=True)
+
+
+def pipeline_problem(subject: Subject, pipeline: str) -> str | None:
+    """A pipeline keeps types and meaning, and the bits if its rewrites promise that."""
+    result, report = run_with_report(subject.graph, pipeline, verify=True)
+    before = [p.type for p in subject.graph.parameters]
+    if [p.type for p in result.parameters] != before:
+        return "the parameters' types changed"
+    wanted = [r.type for r in subject.graph.results]
+    if [r.type for r in result.results] != wanted:
+        return "the results' types changed"
+    found = evaluate(result, *subject.arrays)
+    return subject.compare(found, same_bits=_keeps_bits(report))
+
+
+def _keeps_bits(report: Report) -> bool:
+    """Whether all rewrites promise the same bits."""
+    inexact = {
+        r.name for r in RULES.rules if r.numerics.kind is not NumericsClass.EXACT
+    }
+    for rewrite in report.ledger.rewrites:
+        if rewrite.rule in inexact:
+            return False
+        # A body may round otherwise than the reference of a composite.
+        op = OPS.get(rewrite.node.op) if rewrite.node else None
+        if op is not None and op.is_composite and op.reference is not None:
+            return False
+    return True
+
+
+def shuffled_problem(subject: Subject) -> str | None:
+    """All passes in another order, twice."""
+    names = SeededChoices(subject.seed, 1).shuffled(sorted(PASSES))
+    return pipeline_problem(subject, ",".join([*names, *names]))
+
+
+def gradients_problem(subject: Subject) -> str | None:
+    """The gradient is the slope."""
+    return gradient_problem(subject.bound, subject.arrays, subject.seed)
+
+
+def xla_problem(subject: Subject) -> str | None:
+    """XLA agrees with the reference."""
+    run = compile_graph(subject.bound)
+    return subject.compare([np.asarray(r) for r in run(*subject.arrays)])
+
+
+Check = Callable[[Subject], str | None]
+
+CHECKS: dict[str, Check] = {
+    "text": text_problem,
+    "meaning": meaning_problem,
+    **{
+        name: lambda subject, name=name: pipeline_problem(subject, name)
+        for name in sorted(PASSES)
+    },
+    "default": lambda subject: pipeline_problem(subject, "default"),
+    "shuffled": shuffled_problem,
+    "gradient": gradients_problem,
+    "xla": xla_problem,
+}
+"""The checks by name, each pass by its own; a check says what is wrong, or None."""
+
+QUICK = tuple(name for name in CHECKS if name != "xla")
+"""The checks that compile nothing."""
+
+
+def find_failure(graph: Graph, names: Sequence[str] = tuple(CHECKS)) -> Failure | None:
+    """The first of the named checks that a program fails; None if it passes them."""
+    subject = Subject(graph)
+    for name in names:
+        if problem := _outcome(CHECKS[name], subject):
+            return Failure(name, problem)
+    return None
+
+
+def _outcome(check: Check, subject: Subject) -> str | None:
+    try:
+        return check(subject)
+    except Exception as error:  # whatever a compiler raises on a valid program is a bug
+        return f"{type(error).__name__}: {error}"
+
+
+# -- many programs ---------------------------------------------------------------------
+
+
+def find_xla_failures(graphs: Sequence[Graph]) -> list[Failure | None]:
+    """What the check ``xla`` says of each program, compiled as one module.
+
+    If that fails, the programs are compiled one by one.
+    """
+    subjects = [Subject(graph) for graph in graphs]
+    try:
+        run = compile_graph(_joined([subject.bound for subject in subjects]))
+        arrays = [array for subject in subjects for array in subject.arrays]
+        found = iter([np.asarray(result) for result in run(*arrays)])
+    except Exception:  # as in `_outcome`; which program is to blame is not known yet
+        return [find_failure(graph, ["xla"]) for graph in graphs]
+    failures: list[Failure | None] = []
+    for subject in subjects:
+        results = [next(found) for _ in subject.graph.results]
+        problem = subject.compare(results)
+        failures.append(Failure("xla", problem) if problem else None)
+    return failures
+
+
+def _joined(graphs: Sequence[Graph]) -> Graph:
+    """One graph that does what all of these do, side by side."""
+    together = Graph("together")
+    results: list[Any] = []
+    with building(together):
+        for graph in graphs:
+            callee = together.module.include(graph)
+            values = [together.add_parameter(p.type) for p in graph.parameters]
+            results += as_tuple(call(*values, graph=callee))
+    together.results = results
+    return together

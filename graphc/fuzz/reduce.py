@@ -1,0 +1,339 @@
+"""Makes a failing program small: delta debugging on graphs.
+
+Every step proposes smaller programs; a proposal that is valid and still fails takes the
+program's place. What a node was for the inputs bounds the parameter that replaces it,
+so the rest of the program sees like numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.fuzz.growth import extent
+from graphc.fuzz.inputs import Array, inputs, sizes
+from graphc.ir.build import building
+from graphc.ir.dims import Dim
+from graphc.ir.errors import GraphError
+from graphc.ir.evaluate import Evaluator
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import AttributeKind
+from graphc.ir.ops import broadcast_in_dim
+from graphc.ir.types import TensorType
+from graphc.ir.values import Literal, Operand, Value
+from graphc.passes import run
+
+Predicate = Callable[[Graph], bool]
+Step = Callable[[Graph], Iterator[Graph]]
+"""From a program to smaller ones."""
+
+
+def reduce_graph(graph: Graph, fails: Predicate, seconds: float = 300) -> Graph:
+    """The smallest program found that fails as `graph` does.
+
+    Args:
+        graph: A program that fails; it stays as it is.
+        fails: Whether a program fails in the same way.
+        seconds: How long to look for smaller ones.
+
+    Example:
+        >>> from graphc.fuzz import random_program, reduce_graph
+        >>> def has_sort(graph):
+        ...     return any(node.op.name == "sort" for node in graph.nodes)
+        >>> seed = next(s for s in range(100) if has_sort(random_program(s)))
+        >>> len(reduce_graph(random_program(seed), has_sort))
+        1
+    """
+    deadline = time.monotonic() + seconds
+    bare = _without_locations(graph)
+    best, before = bare if fails(bare) else graph.copy(), None
+    while best is not before:
+        before = best
+        for step in STEPS:
+            best = _reduced(best, step, fails, deadline)
+    return best
+
+
+def _reduced(graph: Graph, step: Step, fails: Predicate, deadline: float) -> Graph:
+    """The program after all proposals of one step that still fail."""
+    refused, found = 0, True
+    while found:
+        found = False
+        # What was refused for the larger program is not worth another try yet.
+        for proposal in itertools.islice(step(graph), refused, None):
+            if time.monotonic() > deadline:
+                return graph
+            if _is_valid(proposal) and fails(proposal):
+                graph, found = proposal, True
+                break
+            refused += 1
+    return graph
+
+
+def _is_valid(graph: Graph) -> bool:
+    try:
+        graph.verify()
+        inputs(graph)
+    except GraphError:
+        return False
+    return True
+
+
+def _without_locations(graph: Graph) -> Graph:
+    copy = graph.copy()
+    for reached in copy.module.graphs.values():
+        for node in reached.nodes:
+            node.location = None
+    return copy
+
+
+# -- steps -----------------------------------------------------------------------------
+
+
+def bind_symbols(graph: Graph) -> Iterator[Graph]:
+    """Sizes instead of dimension symbols."""
+    if graph.ranges:
+        bound = graph.bind(**sizes(graph))
+        seed = graph.attributes.get("seed", 0)
+        bound.attributes = {"seed": seed}
+        yield _clean(bound)
+
+
+def keep_some_results(graph: Graph) -> Iterator[Graph]:
+    """One half of the results, or all but one."""
+    count = len(graph.results)
+    for kept in _parts(count):
+        yield _swept(graph, [graph.results[i] for i in kept])
+
+
+def inline_calls(graph: Graph) -> Iterator[Graph]:
+    """The bodies of called graphs in the place of calls."""
+    if any(node.op.calls_graphs for node in graph.nodes):
+        inlined = run(graph, "inline,dce", verify=False)
+        if len(inlined.reachable()) < len(graph.reachable()):
+            yield inlined
+        expanded = run(graph, "autodiff,inline,dce", verify=False)
+        if len(expanded.reachable()) < len(graph.reachable()):
+            yield expanded
+
+
+def cut_ahead(graph: Graph) -> Iterator[Graph]:
+    """Parameters instead of what the first nodes compute."""
+    count = len(graph)
+    for share in (2, 4, 8):
+        if count >= share:
+            yield from _cuts(graph, range(count - count // share, 0, -(count // share)))
+
+
+def cut_nodes(graph: Graph) -> Iterator[Graph]:
+    """A parameter, an operand or a number in the place of one node."""
+    arrays = _values(graph)
+    nodes = list(graph.nodes)
+    for index in reversed(range(len(nodes))):
+        yield from _replaced(graph, graph.name, index)
+        yield _cut(graph, {index}, arrays)
+
+
+def cut_called(graph: Graph) -> Iterator[Graph]:
+    """An operand or a number in the place of one node of a called graph."""
+    for called in graph.reachable()[1:]:
+        for index in reversed(range(len(called))):
+            yield from _replaced(graph, called.name, index)
+
+
+def shrink_sizes(graph: Graph) -> Iterator[Graph]:
+    """A smaller size wherever a size stands."""
+    found = {d for p in graph.parameters for d in p.shape}
+    for node in graph.nodes:
+        found |= {d for r in node.results for d in r.type.shape}
+    for size in sorted(
+        (d for d in found if isinstance(d, int) and d > 1), reverse=True
+    ):
+        for new in (1, 2, size // 2, size - 1):
+            if 0 < new < size and (resized := _resized(graph, {size: new})):
+                yield resized
+
+
+STEPS: tuple[Step, ...] = (
+    keep_some_results,
+    cut_ahead,
+    bind_symbols,
+    inline_calls,
+    cut_nodes,
+    cut_called,
+    shrink_sizes,
+)
+"""What is tried, coarse steps first."""
+
+
+# -- how -------------------------------------------------------------------------------
+
+
+def _parts(count: int) -> Iterator[Sequence[int]]:
+    """Halves, quarters, ... of a range, then all but one of its elements."""
+    size = count // 2
+    while size:
+        for start in range(0, count, size):
+            yield range(start, min(start + size, count))
+        size //= 2
+    for left_out in range(count if count > 1 else 0):
+        yield [i for i in range(count) if i != left_out]
+
+
+def _swept(graph: Graph, results: Iterable[Operand]) -> Graph:
+    """A copy with other results (values of `graph`), without what is dead then."""
+    wanted = list(results)
+    kept = graph.results
+    graph.results = wanted
+    try:
+        copy = graph.copy()
+    finally:
+        graph.results = kept
+    return _clean(copy)
+
+
+def _clean(graph: Graph, parameters: bool = True) -> Graph:
+    """The graph without dead nodes and, if that is wanted, unread parameters."""
+    for node in graph.reversed_nodes():
+        if not any(v.uses for v in node.results):
+            graph.remove(node)
+    for value in graph.parameters if parameters else ():
+        if not value.uses and not _declares_symbols(graph, value):
+            graph.remove_parameter(value)
+    return graph
+
+
+def _declares_symbols(graph: Graph, value: Value) -> bool:
+    """Whether symbols stand bare in the type of this parameter alone."""
+    others = {str(d) for p in graph.parameters if p is not value for d in p.shape}
+    return any(name not in others for name in value.type.symbols)
+
+
+def _values(graph: Graph) -> dict[Value, Array]:
+    """What every value is for the program's inputs."""
+    evaluator = Evaluator(sizes(graph))
+    values = dict(zip(graph.parameters, inputs(graph), strict=True))
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            operands = [
+                evaluator.store(o.numpy(), o.type)
+                if isinstance(o, Literal)
+                else values[o]
+                for o in node.operands
+            ]
+            results = evaluator.apply(node, operands)
+            values.update(zip(node.results, results, strict=True))
+    return values
+
+
+def _cuts(graph: Graph, ends: Iterable[int]) -> Iterator[Graph]:
+    arrays = _values(graph)
+    for end in ends:
+        yield _cut(graph, set(range(end)), arrays)
+
+
+def _cut(graph: Graph, indices: set[int], arrays: Mapping[Value, Array]) -> Graph:
+    """A copy in which parameters stand for the results of some nodes."""
+    copy = graph.copy()
+    taken = {p.name for p in copy.parameters}
+    pairs = list(zip(list(graph.nodes), list(copy.nodes), strict=True))
+    for index, (old, new) in enumerate(pairs):
+        if index not in indices:
+            continue
+        for before, result in zip(old.results, new.results, strict=True):
+            if result.uses:
+                name = next(n for i in range(9**9) if (n := f"c{i}") not in taken)
+                taken.add(name)
+                given = _bounds(arrays[before])
+                result.replace_uses(copy.add_parameter(result.type, name, given))
+    return _clean(copy)
+
+
+def _bounds(array: Array) -> dict[str, Any]:
+    """The attributes of a parameter that holds numbers like those of an array."""
+    found = extent(array) if array.dtype.kind != "b" else None
+    if found is None or not np.isfinite(found).all():
+        return {}
+    low, high = found
+    if array.dtype.kind in "iu":
+        return {"low": low, "high": high + 1}
+    whole = np.asarray(array, np.float64)
+    step = {"step": 0.5} if np.array_equal(np.round(2 * whole) / 2, whole) else {}
+    return {"low": low, "high": high} | step
+
+
+def _replaced(graph: Graph, name: str, index: int) -> Iterator[Graph]:
+    """Copies in which something stands for a node of the graph of that name."""
+    (result, *others) = _node(graph, name, index).results
+    operands = _node(graph, name, index).operands
+    if others or (not operands and not result.shape):
+        return
+    choices = [i for i, o in enumerate(operands) if o.type == result.type]
+    for choice in [*choices, None]:
+        copy = graph.copy()
+        node = _node(copy, name, index)
+        by = _number(node) if choice is None else node.operands[choice]
+        if by is not None:
+            node.result.replace_uses(by)
+            _clean(copy.module.graphs[name], parameters=name == graph.name)
+            yield copy
+
+
+def _node(graph: Graph, name: str, index: int) -> Node:
+    return next(itertools.islice(graph.module.graphs[name].nodes, index, None))
+
+
+def _number(node: Node) -> Operand | None:
+    """Ones of the type of a node's result, unless that is what it makes."""
+    one = Literal(1, node.result.dtype)
+    if not node.result.shape:
+        return one
+    if node.op is broadcast_in_dim and isinstance(node.operands[0], Literal):
+        return None
+    with building(node.result.graph or Graph("f"), node):
+        return broadcast_in_dim(one, shape=node.result.shape, dims=[])
+
+
+def _resized(graph: Graph, resizes: Mapping[Dim, Dim]) -> Graph | None:
+    """The program with other sizes in its types; None if they do not fit."""
+    if any(
+        node.op.calls_graphs or node.op.constant_names(node) for node in graph.nodes
+    ):
+        return None
+    made = Graph(graph.name)
+    made.attributes, made.ranges = graph.attributes, graph.ranges
+    values: dict[Value, Operand] = {}
+    for p in graph.parameters:
+        values[p] = made.add_parameter(
+            _with_sizes(p.type, resizes), p.name, p.attributes
+        )
+    try:
+        with building(made):
+            for node in graph.nodes:
+                _rebuilt(node, values, resizes)
+    except GraphError:
+        return None
+    made.results = [values[r] if isinstance(r, Value) else r for r in graph.results]
+    return made
+
+
+def _rebuilt(
+    node: Node, values: dict[Value, Operand], resizes: Mapping[Dim, Dim]
+) -> None:
+    """Adds a node like `node` that reads what `values` holds."""
+    attributes = node.op.decode(node.attributes, None)
+    for name, declared in node.op.attributes.items():
+        if declared.kind is AttributeKind.SHAPE and attributes[name] is not None:
+            attributes[name] = [resizes.get(d, d) for d in attributes[name]]
+    operands = [values[o] if isinstance(o, Value) else o for o in node.operands]
+    found = node.op(*operands, **attributes)
+    results = found if isinstance(found, tuple) else (found,)
+    values.update(zip(node.results, results, strict=True))
+
+
+def _with_sizes(type: TensorType, resizes: Mapping[Dim, Dim]) -> TensorType:
+    return type.with_shape(resizes.get(d, d) for d in type.shape)

@@ -1,0 +1,51 @@
+"""Random arrays for the parameters of a graph, drawn from their types and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from graphc.ir.dims import substitute
+from graphc.ir.graph import Graph
+from graphc.ir.types import TensorType
+from graphc.ir.values import Value
+
+Array = np.ndarray[Any, Any]
+
+
+def random_inputs(
+    graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None
+) -> list[Array]:
+    """An array for each parameter of `graph`.
+
+    Elements lie between the attributes ``low`` and ``high`` of their parameter if it has
+    them, integers below ``high``. Other floats are normal; those of state are not
+    negative, because variances are state too. Other integers are 0 or 1: they may be
+    class numbers or indices, and few axes are shorter.
+
+    Args:
+        graph: The graph.
+        seed: What the arrays are drawn from.
+        sizes: The sizes of the dimension symbols.
+    """
+    rng = np.random.default_rng(seed)
+    return [_random_array(p, rng, sizes or {}) for p in graph.parameters]
+
+
+def _random_array(
+    of: Value, rng: np.random.Generator, sizes: Mapping[str, int]
+) -> Array:
+    shape = [substitute(dim, sizes) for dim in of.shape]
+    size = TensorType(tuple(shape), of.dtype).static_shape
+    low, high = of.attributes.get("low"), of.attributes.get("high")
+    if not of.dtype.is_float:
+        drawn = rng.integers(int(low or 0), int(2 if high is None else high), size)
+    elif low is not None and high is not None:
+        drawn = rng.uniform(low, high, size)
+    else:
+        drawn = rng.normal(size=size)
+        if of.attributes.get("role") == "state":
+            drawn = np.abs(drawn)
+    return np.asarray(drawn).astype(of.dtype.numpy)

@@ -1,0 +1,61 @@
+"""The gamma function's logarithm and derivatives against SciPy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special
+
+from graphc.ir import GraphError
+from tests.op_results import body, gradients, ulps
+
+POSITIVE = np.concatenate([np.linspace(0.01, 50, 2000), np.geomspace(1e-30, 1, 200)])
+NEGATIVE = np.add.outer(-np.arange(1, 10), np.linspace(0.03, 0.97, 50)).ravel()
+ARGUMENTS = np.concatenate([POSITIVE, NEGATIVE])
+
+
+def error_from_one_up(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest error in units in the last place, relative to 1 below 1."""
+    scale = np.maximum(np.abs(expected), 1)
+    return float(np.max(np.abs(found - expected) / scale) / np.finfo(found.dtype).eps)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_lgamma(kind: str):
+    x = ARGUMENTS.astype(kind)
+    expected = special.gammaln(x.astype(np.float64))
+    assert error_from_one_up(body("lgamma", x), expected) <= 32
+    poles = np.array([-2, -1, -0.0, 0, np.inf, -np.inf], kind)
+    np.testing.assert_array_equal(body("lgamma", poles), np.inf)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_digamma(kind: str):
+    x = ARGUMENTS.astype(kind)
+    expected = special.digamma(x.astype(np.float64))
+    assert error_from_one_up(body("digamma", x), expected) <= 32
+    assert np.isnan(body("digamma", np.array([-2, -1, 0], kind))).all()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_polygamma(order: int, kind: str):
+    x = np.linspace(0.1, 50, 1000).astype(kind)
+    expected = special.polygamma(order, x.astype(np.float64))
+    assert ulps(body("polygamma", x, order=order), expected) <= 16
+
+
+def test_trigamma_of_negative_numbers():
+    at_half = math.pi**2 / 2
+    found = body("polygamma", np.array([0.5, -0.5, -1.5, -1]), order=1)
+    expected = [at_half, at_half + 4, at_half + 4 + 4 / 9, math.inf]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_derivatives_end():
+    x = np.array([1.0, 2.5])
+    (slope,) = gradients("polygamma", [x], order=15)
+    np.testing.assert_allclose(slope, special.polygamma(16, x), rtol=1e-12)
+    assert math.isnan(body("polygamma", np.array([-1.5]), order=2)[0])
+    with pytest.raises(GraphError, match="derivatives end at order 16"):
+        gradients("polygamma", [x], order=16)

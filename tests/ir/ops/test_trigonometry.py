@@ -1,0 +1,43 @@
+"""Inverse and hyperbolic functions: accurate everywhere, right at the edges."""
+
+import numpy as np
+import pytest
+
+from tests.op_results import body, ulps
+
+NEAR_ONE = 1 - np.geomspace(1e-7, 1, 300)
+INSIDE = np.concatenate([np.geomspace(1e-30, 1, 500), NEAR_ONE])
+INSIDE = np.concatenate([-INSIDE, INSIDE])
+WIDE = np.concatenate([np.linspace(-9, 9, 1000), np.geomspace(1e-30, 1e30, 1000)])
+CASES = {
+    "acos": (np.arccos, INSIDE),
+    "acosh": (np.arccosh, 1 + np.geomspace(1e-7, 1e30, 1000)),
+    "asin": (np.arcsin, INSIDE),
+    "asinh": (np.arcsinh, WIDE),
+    "atan": (np.arctan, WIDE),
+    "atanh": (np.arctanh, INSIDE[np.abs(INSIDE) < 1]),
+    "cosh": (np.cosh, np.linspace(-88.5, 88.5, 2000)),
+    "sinh": (np.sinh, np.linspace(-88.5, 88.5, 2000)),
+}
+EDGES = np.array([-np.inf, -2, -1, -0.0, 0, 1, 2, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_full_accuracy_everywhere(name: str, kind: str):
+    function, points = CASES[name]
+    x = points.astype(kind)
+    x = x[np.isfinite(function(x.astype(np.longdouble)).astype(kind))]
+    assert ulps(body(name, x), function(x.astype(np.longdouble))) <= 5
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_edges(name: str, kind: str):
+    x = EDGES.astype(kind)
+    with np.errstate(all="ignore"):
+        expected = CASES[name][0](x)
+    found = body(name, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    zero = expected == 0
+    np.testing.assert_array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
