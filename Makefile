@@ -9,13 +9,14 @@ SHARD  ?= 1/1
 MAY_BE_EMPTY = || { status=$$?; [ $$status -eq 5 ] || exit $$status; echo "no tests selected"; }
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-torch lint types venv dev clean
+.PHONY: help demo test test-long test-torch mutants lint types venv dev clean
 
 help:
 	@echo "make demo        install graphc and run its demonstration"
 	@echo "make test        the tests that need neither GPU nor torch"
 	@echo "make test-long   the slow tests; SHARD=2/7 runs the second of seven parts"
 	@echo "make test-torch  the tests that need torch"
+	@echo "make mutants     how many seeded compiler bugs the checks notice"
 	@echo "make lint types  style and type checks"
 	@echo "make venv dev    the virtual environment, bare or for development"
 	@echo "make clean       remove caches and build products"
@@ -31,6 +32,9 @@ test-long: $(VENV)/.stamp-dev
 
 test-torch: $(VENV)/.stamp-dev $(VENV)/.stamp-torch
 	@$(PYTEST) -m torch tests $(MAY_BE_EMPTY)
+
+mutants: $(VENV)/.stamp-dev
+	$(BIN)/python -m tests.mutation --shard $(SHARD)
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check

@@ -19,14 +19,7 @@ def assert_close(found: Any, expected: Any, allowed: Tolerance | None = None) ->
     __tracebackhide__ = True
     want = np.broadcast_to(expected, np.shape(found))
     problem = mismatch(found, want, allowed)
-    assert problem is None, f"{problem}\n{found}\n!=\n{expected}"
-
-
-def assert_within_ulps(found: Any, exact: Any, ulps: float) -> None:
-    """Asserts that each element is within `ulps` units in its last place."""
-    __tracebackhide__ = True
-    error = ulp_error(found, exact)
-    assert error <= ulps, f"off by {error:.3g} ulp:\n{found}\n!=\n{exact}"
+    assert problem is None, problem
 
 
 def ulp_error(found: Array, exact: Array) -> float:

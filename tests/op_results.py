@@ -27,12 +27,6 @@ def body(name: str, x: Array, **attributes: Any) -> Array:
     return evaluate(body_graph(op, [type], op.encode(attributes)), x)[0]
 
 
-def ulps(found: Array, expected: Array) -> float:
-    """The largest relative error, in units in the last place of `found`."""
-    unit = np.spacing(np.abs(expected).astype(found.dtype)).astype(np.float64)
-    return float(np.max(np.abs(found.astype(np.float64) - expected) / unit))
-
-
 def gradients(
     name: str,
     arrays: Sequence[Any],

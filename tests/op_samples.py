@@ -61,6 +61,19 @@ graph @sample_body(%i: i32[], %x: f32[3]) -> (i32[], f32[3]) {
   %1 = multiply(%x, 2.0) : f32[3]
   return %0, %1
 }
+graph @sample_kept(%x: f32[3]) -> (f32[], f32[3]) {
+  %0 = sine(%x) : f32[3]
+  %1 = reduce_sum(%0) {axes=[0]} : f32[]
+  %2 = cosine(%x) : f32[3]
+  return %1, %2
+}
+graph @sample_pullback(%g: f32[], %c: f32[3]) -> (f32[3]) {
+  %0 = multiply(%c, %g) : f32[3]
+  return %0
+}
+graph @sample_lost(%g: f32[3], %y: f32[]) -> (f32[]) {
+  return %y
+}
 graph @sample_step(%c: f32[3], %x: f32[3], %w: f32[3,3]) -> (f32[3], f32[]) {
   %0 = dot_general(%c, %w) {contract=[[0],[0]]} : f32[3]
   %1 = add(%0, %x) : f32[3]

@@ -96,6 +96,8 @@ class Source:
 
     @property
     def layer(self) -> Layer | None:
+        if self.path.name == "__main__.py":  # an entry point, above all layers
+            return LAYERS["cli"]
         by_folder = LAYERS.get(self.relative.split("/")[0])
         return LAYERS.get(self.relative, by_folder)
 
@@ -338,6 +340,7 @@ GOOD: list[dict[str, str]] = [
     {"runtime/xla.py": "import jax.export", "importers/onnx.py": "import onnx"},
     {"cli/main.py": "import click\nimport graphc.codegen\nfrom graphc import Model"},
     {"__init__.py": HIDDEN.format("import graphc.runtime"), "ir/types.py": ""},
+    {"ir/ops/__main__.py": "import graphc.cli.ops", "cli/ops.py": ""},
     {
         "utils/__init__.py": "from graphc.frontend import saving",
         "frontend/saving.py": "",

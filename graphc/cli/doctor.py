@@ -11,6 +11,7 @@ import numpy as np
 from graphc import __version__
 from graphc.ir import Graph, building, evaluate, tensor_type
 from graphc.ir import ops as ir_ops
+from graphc.ir.tolerance import mismatch
 from graphc.runtime import BACKENDS
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.targets import Target, targets
@@ -50,7 +51,7 @@ def check(target: Target) -> tuple[bool, str]:
         found = np.asarray(executable(x)[0])
     except Exception as error:
         return False, f": {type(error).__name__}: {str(error).splitlines()[0]}"
-    if not np.allclose(found, evaluate(graph, x)[0], rtol=1e-5):
+    if mismatch(found, evaluate(graph, x)[0]):
         return False, ": wrong results"
     seconds = sum(executable.compile_seconds.values())
     return True, f" (compiled and ran a small graph, {seconds:.2f} s)"

@@ -9,6 +9,7 @@ import click
 from graphc import __version__
 from graphc.cli.demo.command import demo
 from graphc.cli.doctor import doctor
+from graphc.cli.ops import ops
 from graphc.cli.opt import opt
 from graphc.cli.run import run
 from graphc.cli.show import show
@@ -27,7 +28,7 @@ def commands() -> None:
     """
 
 
-for _command in (demo, show, opt, run, vote, doctor):
+for _command in (demo, show, opt, run, vote, ops, doctor):
     commands.add_command(_command)
 
 
@@ -42,6 +43,8 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except GraphcError as error:
+        if error.location is not None and error.location.captured:
+            error.location = None  # a line of the command, not of the user's
         click.echo(f"graphc: {printable(str(error))}", err=True)
         sys.exit(2)
     except OSError as error:

@@ -67,6 +67,7 @@ def traced_callee(
     types: Sequence[TensorType],
     variables: Sequence[Variable] = (),
     more: Sequence[TensorType] = (),
+    inside: Trace | None = None,
 ) -> Callee:
     """Traces ``function(*arguments(parameters))`` as a graph of the outer module.
 
@@ -78,8 +79,9 @@ def traced_callee(
         types: The types of the first parameters.
         variables: Variables whose values are the next parameters.
         more: The types of the parameters behind those.
+        inside: The outer trace, if not the current one.
     """
-    outer = current_trace()
+    outer = current_trace() if inside is None else inside
     assert outer is not None
     states = [outer.read(v).value.type for v in variables]
     inner = Trace(
@@ -106,11 +108,11 @@ def _name(function: Callable[..., Any], default: str) -> str:
 
 
 def captured_operands(*callees: Callee) -> list[Operand]:
-    """What the callees read of the outer trace, as operands for calls of all of them.
+    """What the callees read of their outer trace, as operands for calls of all of them.
 
     Each callee gets a parameter for each operand, in their order.
     """
-    outer = current_trace()
+    outer = callees[0].trace.parent
     assert outer is not None
     wanted = dict.fromkeys(v for callee in callees for v in callee.trace.captured)
     for callee in callees:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir import Graph, evaluate
+from graphc.ir.dims import Dim
 from graphc.ir.evaluate import Evaluator
 from graphc.runtime.compile import Executable, compile_graph
 from graphc.runtime.targets import find_target
@@ -57,7 +58,7 @@ def is_small(graph: Graph) -> bool:
     return _elements(graph) < SMALL
 
 
-def _elements(graph: Graph) -> int:
+def _elements(graph: Graph) -> Dim:
     """The elements of all values of a bound graph, at all steps of its loops."""
     total = sum(p.type.size for p in graph.parameters)
     for node in graph.nodes:

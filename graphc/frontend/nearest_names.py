@@ -19,8 +19,9 @@ def suggest_nearest(namespace: str) -> None:
     module: Any = sys.modules[namespace]
 
     def missing(name: str) -> Any:
-        near = get_close_matches(name, module.__all__, 1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
+        names = {known.lower(): known for known in module.__all__}
+        near = get_close_matches(name.lower(), names, 1)
+        hint = f": did you mean {names[near[0]]!r}?" if near else ""
         raise AttributeError(f"module {namespace!r} has no attribute {name!r}{hint}")
 
     module.__getattr__ = missing

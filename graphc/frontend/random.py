@@ -283,7 +283,8 @@ def gamma(shape: Sequence[Any], alpha: Any, dtype: Any = None, seed: Any = None)
     Args:
         shape: The shape of the result.
         alpha: The shape parameter, of at least 0: a number, or a tensor that broadcasts
-            to `shape`. No gradient flows to it: pass it through ``ops.stop_gradient``.
+            to `shape`. No gradient flows to it: where one is asked for, pass the result
+            through ``ops.stop_gradient``.
         dtype: A floating-point dtype; the default is ``config.floatx()``.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """
@@ -299,7 +300,7 @@ def beta(
     Args:
         shape: The shape of the result.
         alpha: The first parameter, a number or a tensor that broadcasts to `shape`. No
-            gradient flows to the parameters: pass them through ``ops.stop_gradient``.
+            gradient flows to the parameters; see `gamma`.
         beta: The second parameter.
         dtype: A floating-point dtype; the default is ``config.floatx()``.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
@@ -321,7 +322,8 @@ def binomial(
         shape: The shape of the result.
         counts: The numbers of trials, a number or a tensor that broadcasts to `shape`.
             The dtype must hold them: float32 does so up to 2**24.
-        probabilities: The probabilities, in 0..1.
+        probabilities: The probabilities, in 0..1. No gradient flows to them; see
+            `gamma`.
         dtype: A floating-point dtype; the default is ``config.floatx()``.
         seed: An integer, a `SeedGenerator`, or None for the global seed.
     """

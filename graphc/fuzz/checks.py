@@ -150,6 +150,12 @@ def _keeps_bits(report: Report) -> bool:
     return True
 
 
+def exact_problem(subject: Subject) -> str | None:
+    """Every pass of the default pipeline keeps the meaning over finite fields."""
+    run_with_report(subject.bound, "default", verify=False, check=True)
+    return None
+
+
 def shuffled_problem(subject: Subject) -> str | None:
     """All passes in another order, twice."""
     names = SeededChoices(subject.seed, 1).shuffled(sorted(PASSES))
@@ -177,6 +183,7 @@ CHECKS: dict[str, Check] = {
         for name in sorted(PASSES)
     },
     "default": lambda subject: pipeline_problem(subject, "default"),
+    "exact": exact_problem,
     "shuffled": shuffled_problem,
     "gradient": gradients_problem,
     "xla": xla_problem,

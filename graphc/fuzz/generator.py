@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.fuzz.choices import Choices, SeededChoices
 from graphc.fuzz.growth import Growth, Scope
-from graphc.fuzz.inputs import HIGH, LOW
+from graphc.fuzz.inputs import HIGH, LOW, sizes
 from graphc.fuzz.operands import operand
 from graphc.fuzz.recipes import RECIPES
 from graphc.fuzz.templates import Slot, template_of, varied
@@ -15,8 +15,11 @@ from graphc.ir.types import TensorType
 from graphc.ir.values import Operand, Value
 
 SYMBOLS = ("B", "T")
-LIMITS = (1, 8)
-"""The range of a dimension symbol."""
+RANGES = [(1, 8), (1, 1), (1, 2), (4, 8)]
+"""Ranges of dimension symbols, whose sizes are 3, 1, 2 and 4; see `inputs.sizes`."""
+
+PARAMETERS = 12
+"""How many parameters a program has at most."""
 
 
 def random_program(seed: int, nodes: int = 60) -> Graph:
@@ -51,10 +54,9 @@ def generate(choices: Choices, nodes: int, seed: int = 0) -> Graph:
     """
     graph = Graph("f")
     symbols = SYMBOLS[: choices.pick([0, 0, 1, 2])]
-    sizes = {symbol: choices.integer(1, 4) for symbol in symbols}
-    graph.ranges = dict.fromkeys(symbols, LIMITS)
-    graph.attributes = {"seed": seed, "sizes": sizes} if sizes else {"seed": seed}
-    growth = Growth(graph, Scope(choices, sizes, seed, 12, _grow))
+    graph.ranges = {symbol: choices.pick(RANGES) for symbol in symbols}
+    graph.attributes = {"seed": seed}
+    growth = Growth(graph, Scope(choices, sizes(graph), seed, PARAMETERS, _grow))
     shape: list[Dim] = [SymbolicDim.symbol(symbol) for symbol in symbols]
     shape += [growth.dim() for _ in range(choices.integer(0, 2))]
     growth.parameter(TensorType(tuple(shape), growth.dtype()), LOW, HIGH)

@@ -42,7 +42,7 @@ class Scope:
 
     Attributes:
         choices: Where decisions come from.
-        sizes: The sizes of the dimension symbols, which all have the range 1..8.
+        sizes: The sizes of the dimension symbols.
         seed: What the inputs follow from.
         parameters: How many parameters the entry graph may have.
         grow: Adds so many nodes to a graph; what fills called graphs.

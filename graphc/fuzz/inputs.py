@@ -1,9 +1,9 @@
 """Inputs of random programs: they follow from the program's text alone.
 
-A program carries its seed and the sizes of its dimension symbols as attributes of the
-graph (``seed``, ``sizes``), and what a parameter holds as attributes of the parameter:
-``low`` and ``high`` bound its elements, ``step`` makes them multiples of a number, so
-that there are zeros and ties. What is missing has a default.
+A program carries its seed as an attribute of the graph, ``seed``, and what a parameter
+holds as attributes of the parameter: ``low`` and ``high`` bound its elements, ``step``
+makes them multiples of a number, so that there are zeros and ties. Dimension symbols
+have the size nearest to `SIZE` in their range.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ LOW, HIGH = -2.0, 2.0
 """What elements lie between unless a parameter says otherwise, as in op samples."""
 
 SIZE = 3
-"""What a dimension symbol is bound to unless the graph says otherwise."""
+"""What a dimension symbol is bound to, within its range."""
 
 
 def sizes(graph: Graph) -> dict[str, int]:
     """The sizes of the dimension symbols of `graph`, within their ranges."""
-    given: Mapping[str, int] = graph.attributes.get("sizes", {})
     return {
-        symbol: min(max(given.get(symbol, SIZE), low), high)
+        symbol: min(max(SIZE, low), high)
         for symbol, (low, high) in sorted(graph.ranges.items())
     }
 

@@ -22,7 +22,7 @@ from graphc.ir.errors import GraphError
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import AttributeKind
-from graphc.ir.ops import broadcast_in_dim
+from graphc.ir.ops import broadcast_in_dim, while_
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes import run
@@ -49,8 +49,9 @@ def reduce_graph(graph: Graph, fails: Predicate, seconds: float = 300) -> Graph:
         1
     """
     deadline = time.monotonic() + seconds
-    bare = _without_locations(graph)
-    best, before = bare if fails(bare) else graph.copy(), None
+    starts = (_bare(graph, with_dead_ends=True), _bare(graph))
+    best = next((start for start in starts if fails(start)), graph.copy())
+    before = None
     while best is not before:
         before = best
         for step in STEPS:
@@ -83,11 +84,15 @@ def _is_valid(graph: Graph) -> bool:
     return True
 
 
-def _without_locations(graph: Graph) -> Graph:
+def _bare(graph: Graph, with_dead_ends: bool = False) -> Graph:
+    """A copy without locations, perhaps with what nothing reads as results, too."""
     copy = graph.copy()
     for reached in copy.module.graphs.values():
         for node in reached.nodes:
             node.location = None
+    if with_dead_ends:
+        ends = [v for node in copy.nodes for v in node.results if not v.uses]
+        copy.results = [*copy.results, *ends]
     return copy
 
 
@@ -97,10 +102,7 @@ def _without_locations(graph: Graph) -> Graph:
 def bind_symbols(graph: Graph) -> Iterator[Graph]:
     """Sizes instead of dimension symbols."""
     if graph.ranges:
-        bound = graph.bind(**sizes(graph))
-        seed = graph.attributes.get("seed", 0)
-        bound.attributes = {"seed": seed}
-        yield _clean(bound)
+        yield _clean(graph.bind(**sizes(graph)))
 
 
 def keep_some_results(graph: Graph) -> Iterator[Graph]:
@@ -108,6 +110,16 @@ def keep_some_results(graph: Graph) -> Iterator[Graph]:
     count = len(graph.results)
     for kept in _parts(count):
         yield _swept(graph, [graph.results[i] for i in kept])
+
+
+def step_back(graph: Graph) -> Iterator[Graph]:
+    """What a last node reads as results, instead of what it makes."""
+    for node in reversed(list(graph.nodes)):
+        if all(user is graph.return_node for v in node.results for user in v.users):
+            kept = [r for r in graph.results if r not in node.results]
+            read = [o for o in node.operands if isinstance(o, Value)]
+            if kept or read:
+                yield _swept(graph, [*kept, *read])
 
 
 def inline_calls(graph: Graph) -> Iterator[Graph]:
@@ -139,10 +151,23 @@ def cut_nodes(graph: Graph) -> Iterator[Graph]:
 
 
 def cut_called(graph: Graph) -> Iterator[Graph]:
-    """An operand or a number in the place of one node of a called graph."""
-    for called in graph.reachable()[1:]:
-        for index in reversed(range(len(called))):
-            yield from _replaced(graph, called.name, index)
+    """An operand or a number in the place of one node of a called graph.
+
+    What decides when a loop ends stays as it is: the smaller loop might not.
+    """
+    reached = graph.reachable()
+    loops = {
+        each.name
+        for caller in reached
+        for node in caller.nodes
+        if node.op is while_
+        for name in node.op.graph_names(node)
+        for each in graph.module.graphs[name].reachable()
+    }
+    for called in reached[1:]:
+        if called.name not in loops:
+            for index in reversed(range(len(called))):
+                yield from _replaced(graph, called.name, index)
 
 
 def shrink_sizes(graph: Graph) -> Iterator[Graph]:
@@ -154,12 +179,20 @@ def shrink_sizes(graph: Graph) -> Iterator[Graph]:
         (d for d in found if isinstance(d, int) and d > 1), reverse=True
     ):
         for new in (1, 2, size // 2, size - 1):
-            if 0 < new < size and (resized := _resized(graph, {size: new})):
+            resized = _resized(graph, {size: new}) if 0 < new < size else None
+            if resized is not None and _extent(resized) < _extent(graph):
                 yield resized
+
+
+def _extent(graph: Graph) -> int:
+    """The sum of all sizes in a program without dimension symbols."""
+    values = [*graph.parameters, *(r for node in graph.nodes for r in node.results)]
+    return sum(d for value in values for d in value.shape if isinstance(d, int))
 
 
 STEPS: tuple[Step, ...] = (
     keep_some_results,
+    step_back,
     cut_ahead,
     bind_symbols,
     inline_calls,

@@ -93,6 +93,11 @@ class Location:
         return self._site
 
     @property
+    def captured(self) -> bool:
+        """Whether the place is one of this process, not one that a text names."""
+        return self._captured
+
+    @property
     def file(self) -> str:
         """The source file, relative to the working directory when below it."""
         return self._resolve()[0]

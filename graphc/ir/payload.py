@@ -120,6 +120,8 @@ def exact(numbers: Any) -> Payload:
     if array.dtype.kind in "iub":
         wide = array.astype(np.uint64 if array.dtype.kind == "u" else np.int64)
         return _payload(_join(*(_centred(wide, prime) for prime in (P, Q))))
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers have no exact meaning")
     floats = array.astype(np.float64)
     finite = np.isfinite(floats)
     fraction, exponent = np.frexp(np.where(finite, floats, 0.0))

@@ -1,14 +1,40 @@
 """Functions of matrices, with Keras's names."""
 
 from graphc.frontend.nearest_names import suggest_nearest
-from graphc.frontend.ops import decompositions
-from graphc.frontend.ops.decompositions import *
-from graphc.frontend.ops.reduction import norm as norm
-from graphc.frontend.ops.vectorization import jvp as jvp
+from graphc.frontend.ops.decompositions import (
+    cholesky,
+    cholesky_inverse,
+    det,
+    eigh,
+    inv,
+    lstsq,
+    lu_factor,
+    matrix_rank,
+    pinv,
+    qr,
+    solve,
+    solve_triangular,
+    svd,
+)
+from graphc.frontend.ops.reduction import norm
+from graphc.frontend.ops.vectorization import jvp
 
-__all__: list[str] = ["jvp", "norm"]
-__all__ += decompositions.__all__
-
-del decompositions
+__all__ = [
+    "cholesky",
+    "cholesky_inverse",
+    "det",
+    "eigh",
+    "inv",
+    "jvp",
+    "lstsq",
+    "lu_factor",
+    "matrix_rank",
+    "norm",
+    "pinv",
+    "qr",
+    "solve",
+    "solve_triangular",
+    "svd",
+]
 
 suggest_nearest(__name__)

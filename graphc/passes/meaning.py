@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.dims import substitute
+from graphc.ir.errors import UnsupportedError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.exact import MOST_WORK, evaluate_exact
 from graphc.ir.graph import Graph
 from graphc.ir.payload import opaque
 from graphc.ir.tolerance import TOLERANCES, Tolerance, mismatch
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DType, TensorType, product
 
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +44,8 @@ class Meaning:
     def __init__(self, graph: Graph, most_work: int = MOST_WORK) -> None:
         self._most_work = most_work
         self._types = _bound_types(graph)
+        if sum(product(type.static_shape) for type in self._types) > most_work:
+            raise UnsupportedError("the graph is too large for an exact evaluation")
         self._arguments = [
             _payloads(type, seed) for seed, type in enumerate(self._types)
         ]
@@ -75,7 +78,8 @@ class Meaning:
         arguments = [_numbers(type, seed) for seed, type in enumerate(self._types)]
         results = [evaluate(each, *arguments, dtype="f64") for each in (before, after)]
         for number, (want, got) in enumerate(zip(*results, strict=True)):
-            finite = want[np.isfinite(want)] if want.dtype.kind == "f" else want[:0]
+            floats = want if want.dtype.kind == "f" else np.zeros(0)
+            finite = floats[np.isfinite(floats)]
             scale = np.abs(finite).max(initial=1.0)
             bound = Tolerance(allowed.relative, allowed.relative * float(scale))
             exact = want.dtype.kind != "f"

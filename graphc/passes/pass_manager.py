@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import time
 from bisect import bisect_left
 from collections import Counter
@@ -87,6 +88,17 @@ class Report:
         """The number of rewrites by ``pass/rule``."""
         return self.ledger.by_rule()
 
+    def bisection(self) -> str:
+        """The numbers of each pass's rewrites, and the last one that was made."""
+        lines: list[str] = []
+        number = 0
+        for run in self.runs:
+            if run.rewrites:
+                lines.append(f"#{number + 1} to #{number + run.rewrites}: {run.name}")
+            number += run.rewrites
+        last = str(self.ledger.rewrites[-1]) if self.ledger.rewrites else "none"
+        return "\n".join([*lines, f"last rewrite: {last}"])
+
     def table(self) -> str:
         """The runs and the most frequent rules as text in columns."""
         width = max([len(run.name) for run in self.runs] + [8])
@@ -111,7 +123,7 @@ class PassManager:
         dump_dir: A directory for numbered texts of the graph, such as ``03-cse.gir``.
         stop_after: A pass after whose first run to stop, or a number of runs.
         bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
-            unless given.
+            unless given, which also prints the numbers of the rewrites to stderr.
         check: Whether to compare what the graph means before and after each pass, by
             evaluating it over finite fields (see `graphc.ir.exact`); ``GRAPHC_CHECK=1``
             unless given. Graphs that are too large for it are not compared.
@@ -142,6 +154,7 @@ class PassManager:
         self.dump_dir = Path(dump_dir) if dump_dir is not None else None
         self.stop_after = stop_after
         self.check = _flag("GRAPHC_CHECK") if check is None else check
+        self.announces = bisect is None and bool(os.environ.get("GRAPHC_OPT_BISECT"))
         self.bisect = _number("GRAPHC_OPT_BISECT") if bisect is None else bisect
         names = [each.name for each in self.pipeline.passes()]
         if isinstance(stop_after, str) and stop_after not in names:
@@ -185,6 +198,8 @@ class _Run:
         self._run_stages(self.manager.pipeline)
         _sweep_constants(self.graph)
         self.report.nodes_after = self.nodes
+        if self.manager.announces:
+            print(f"@{self.graph.name}\n{self.report.bisection()}", file=sys.stderr)
         return self.report
 
     def _run_stages(self, pipeline: Pipeline) -> bool:

@@ -9,6 +9,7 @@ error then comes from what an executor makes of several nodes.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from graphc.ir.errors import UnsupportedError
 from graphc.ir.evaluate import Evaluator, evaluate
 from graphc.ir.graph import Graph, Module, Node
 from graphc.ir.opdef import Kind, Trait
+from graphc.ir.ops.effects import discarded_lines
 from graphc.ir.printer import print_node
 from graphc.ir.tolerance import node_ulp
 from graphc.ir.types import dtype
@@ -114,8 +116,8 @@ def vote(
         find_target(name)
     flat = passes.run(graph, f"{pipeline},{FLATTEN}" if pipeline else FLATTEN)
     verdict = Verdict(graph.name, (EVALUATOR, *chosen), len(flat))
-    polls = _Polls(flat, given, chosen, verdict)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), discarded_lines():
+        polls = _Polls(flat, given, chosen, verdict)
         changed = _changed_results(graph, flat, given) if pipeline else ()
         disputes = itertools.chain(changed, polls.alone())
         verdict.disputes += itertools.islice(disputes, None if every else 1)
@@ -161,12 +163,20 @@ class _Polls:
 
     def alone(self) -> Iterator[Dispute]:
         """The disputes over what nodes make of the evaluator's operands."""
-        for nodes in _chunks(self.graph):
-            found = {name: dict(self._run_alone(name, nodes)) for name in self.targets}
-            for node in nodes:
-                standards = _node_standards(node, self._operands(node))
-                said = {name: by[node] for name, by in found.items() if node in by}
-                yield from self._poll(node, standards, said, alone=True)
+        groups = sorted(_alike(self.graph), key=len)  # those of a program run as often
+        found = {
+            name: dict(
+                itertools.chain.from_iterable(
+                    self._run_alone(name, groups[start : start + CHUNK])
+                    for start in range(0, len(groups), CHUNK)
+                )
+            )
+            for name in self.targets
+        }
+        for node in _voted(self.graph):
+            standards = _node_standards(node, self._operands(node))
+            said = {name: by[node] for name, by in found.items() if node in by}
+            yield from self._poll(node, standards, said, alone=True)
 
     def together(self) -> Iterator[Dispute]:
         """For each target that gets the program wrong, the dispute to begin with."""
@@ -224,55 +234,85 @@ class _Polls:
 
     def _by_body(self, node: Node) -> list[Array]:
         """What the evaluator makes of a composite's body."""
-        program, arrays = self._detached([node])
-        return list(evaluate(passes.run(program, "decompose", bisect=0), *arrays))
+        program = passes.run(_detached([node]), "decompose", bisect=0)
+        return list(evaluate(program, *self._read([node])))
 
     def _run_alone(
-        self, name: str, nodes: Sequence[Node]
+        self, name: str, groups: Sequence[Sequence[Node]]
     ) -> Iterator[tuple[Node, list[Array]]]:
-        """The results of nodes on a target, without those that it does not serve."""
-        program, arrays = self._detached(nodes)
+        """The results of nodes on a target, without those that it does not serve.
+
+        Each group consists of nodes that are alike, which one node of the program runs.
+        """
+        program = _detached([group[0] for group in groups])
         try:
             # What a target cannot do without, and no other pass: nodes as written.
             pipeline = load_backend(find_target(name).backend).PIPELINE
             lowered = passes.run(program, pipeline, bisect=0) if pipeline else program
-            found = iter(_arrays(compile_graph(lowered, name, pipeline="")(*arrays)))
+            run = compile_graph(lowered, name, pipeline="")
         except UnsupportedError as error:
-            if len(nodes) == 1:
-                self._refused(name, print_node(nodes[0]), error)
+            middle = len(groups) // 2
+            if middle == 0:
+                self._refused(name, print_node(groups[0][0]), error)
                 return
-            middle = len(nodes) // 2
-            yield from self._run_alone(name, nodes[:middle])
-            yield from self._run_alone(name, nodes[middle:])
+            yield from self._run_alone(name, groups[:middle])
+            yield from self._run_alone(name, groups[middle:])
             return
-        for node in nodes:
-            yield node, list(itertools.islice(found, len(node.results)))
+        for number in range(max(map(len, groups))):
+            row = [group[min(number, len(group) - 1)] for group in groups]
+            found = iter(_arrays(run(*self._read(row))))
+            for group, node in zip(groups, row, strict=True):
+                results = list(itertools.islice(found, len(node.results)))
+                if number < len(group):
+                    yield node, results
 
     def _refused(self, name: str, what: str, error: UnsupportedError) -> None:
         self.verdict.refusals.append(f"{name}: {what}: {error.message}")
 
-    def _detached(self, nodes: Sequence[Node]) -> tuple[Graph, list[Array]]:
-        """A graph of nodes that read parameters only, and arrays for those."""
-        graph = Graph("vote")
-        arrays: list[Array] = []
-        results: list[Operand] = []
-        for node in nodes:
-            operands = [
+    def _read(self, nodes: Sequence[Node]) -> list[Array]:
+        """What the parameters of the detached nodes stand for."""
+        return [
+            self.values[operand]
+            for node in nodes
+            for operand in node.operands
+            if isinstance(operand, Value)
+        ]
+
+
+def _detached(nodes: Sequence[Node]) -> Graph:
+    """A graph of nodes that read parameters only."""
+    graph = Graph("vote")
+    results: list[Operand] = []
+    for node in nodes:
+        copy = Node(
+            node.op,
+            [
                 o if isinstance(o, Literal) else graph.add_parameter(o.type)
                 for o in node.operands
-            ]
-            arrays += [self.values[o] for o in node.operands if isinstance(o, Value)]
-            copy = Node(
-                node.op,
-                operands,
-                _renamed(node, graph.module),
-                [result.type for result in node.results],
-                node.location,
-            )
-            graph.insert(copy)
-            results += copy.results
-        graph.results = results
-        return graph, arrays
+            ],
+            _renamed(node, graph.module),
+            [result.type for result in node.results],
+            node.location,
+        )
+        graph.insert(copy)
+        results += copy.results
+    graph.results = results
+    return graph
+
+
+def _alike(graph: Graph) -> list[list[Node]]:
+    """The nodes without effects, in groups that differ in what they read alone."""
+    groups: dict[object, list[Node]] = {}
+    for node in _voted(graph):
+        named = node.op.graph_names(node) or node.op.constant_names(node)
+        operands = [o if isinstance(o, Literal) else o.type for o in node.operands]
+        key = (
+            node if named else node.op,
+            json.dumps(node.attributes, sort_keys=True),
+            *operands,
+        )
+        groups.setdefault(key, []).append(node)
+    return list(groups.values())
 
 
 def _renamed(node: Node, module: Module) -> Attributes:
@@ -299,9 +339,14 @@ def _connected(graph: Graph, nodes: Sequence[Node]) -> Graph:
     return copy
 
 
+def _voted(graph: Graph) -> Iterator[Node]:
+    """The nodes without effects, in order."""
+    return (node for node in graph.nodes if Trait.EFFECT not in node.op.traits)
+
+
 def _chunks(graph: Graph) -> Iterator[list[Node]]:
     """The nodes without effects, in order, some at a time."""
-    nodes = (node for node in graph.nodes if Trait.EFFECT not in node.op.traits)
+    nodes = _voted(graph)
     while chunk := list(itertools.islice(nodes, CHUNK)):
         yield chunk
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import graphc
-from graphc import layers, ops
-from graphc.ir import parse
-from graphc.ir.errors import GraphError
+from graphc import layers, ops, passes
+from graphc.ir import Graph, parse
+from graphc.ir.errors import GraphcError, GraphError
 
 X = np.linspace(-1, 1, 32, dtype="float32").reshape(8, 4)
 Y = X.sum(1)
@@ -117,3 +117,116 @@ def test_every_new_shape_is_logged_with_its_cause(caplog: Any) -> None:
     assert "new shape f32[B,3,4]" in lines[1]
     hints = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert len(hints) == 1
+
+
+# -- what the message of a mistake says ----------------------------------------------------
+
+
+def configured(loss: Any = "mse", **options: Any) -> graphc.Model:
+    model = graphc.Sequential([graphc.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", loss, **options, **EAGER)  # the line that is at fault
+    return model
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 2)])
+def test_labels_of_another_shape_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="`y_true` and `y_pred` must have the same"):
+        configured().fit(X, np.zeros(shape, "f"), verbose=0)
+    with pytest.raises(ValueError, match="`y_true` and `y_pred` must have the same"):
+        configured(metrics=["mae"]).evaluate(X, np.zeros(shape, "f"), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "nope"}, "Could not interpret loss"),
+        ({"loss": ["mse", "mse"]}, "`loss` must have one entry"),
+        ({"loss": {"other": "mse"}}, "`loss` names outputs"),
+        ({"loss_weights": [1, 2]}, "`loss_weights` must have one entry"),
+        ({"metrics": ["categorical_accuracy"]}, "`y_true` must be one-hot"),
+    ],
+)
+def test_wrong_arguments_of_compile_point_at_its_call(
+    options: dict[str, Any], message: str
+) -> None:
+    model = configured(**options)
+    targets = np.zeros((8, 1 if "metrics" in options else 3), "f")
+    with pytest.raises(GraphError, match=message) as caught:
+        model.fit(X, targets, verbose=0)
+    assert "# the line that is at fault" in str(caught.value)
+
+
+def double() -> Graph:
+    return graphc.trace(lambda x: x * 2.0, graphc.TensorSpec((3,)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: graphc.compile(double(), target=None), "given by its name"),
+        (lambda: graphc.emit(None), "emit: expected a graph"),
+        (lambda: passes.run(None), "passes.run: expected a graph"),
+        (lambda: passes.run(double(), None), "expected a pipeline's name or text"),
+        (lambda: passes.run(double(), ["cse"]), "expected a pipeline's name or text"),
+        (lambda: parse(None), "parse: expected text"),
+        (lambda: parse(b"graph"), "parse: expected text"),
+        (lambda: graphc.TensorSpec(("B ", 3)), "names of symbols, such as 'B'"),
+        (lambda: graphc.TensorSpec(("1B",)), "names of symbols, such as 'B'"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(call: Any, message: str) -> None:
+    with pytest.raises(GraphcError, match=message):
+        call()
+
+
+def test_a_model_is_no_graph_but_has_some() -> None:
+    for function in (graphc.emit, passes.run):
+        with pytest.raises(GraphError, match=r"model.graph\('predict'\)"):
+            function(configured())
+
+
+class AsksForAValue(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x * float(ops.sum(x))
+
+
+def test_asking_for_a_value_says_what_to_do() -> None:
+    model = graphc.Sequential([AsksForAValue()])
+    model.compile("sgd", "mse", **EAGER)
+    for call in (lambda: AsksForAValue()(X), lambda: model.predict(X, verbose=0)):
+        with pytest.raises(GraphError, match=r"float\(\) needs the value") as caught:
+            call()
+        assert "ops.cond" in caught.value.hint
+        assert "ops.print" in caught.value.hint
+    with pytest.raises(GraphError, match="needs the value of a tensor") as caught:
+        graphc.jit(lambda x, axis: ops.sum(x, axis=axis))(X, 1)
+    assert "arguments of jitted functions are tensors" in caught.value.hint
+
+
+def test_errors_of_saving_name_the_file_that_was_given(tmp_path: Any) -> None:
+    target = str(tmp_path / "missing" / "m.graphc")
+    with pytest.raises(FileNotFoundError) as caught:
+        configured().save(target)
+    assert caught.value.filename == target
+
+
+def test_a_dump_directory_that_cannot_be_made(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRAPHC_DUMP", str(tmp_path / "file"))
+    with pytest.raises(GraphcError, match="GRAPHC_DUMP must be a directory"):
+        graphc.compile(double())
+
+
+def test_indices_and_labels_out_of_range_have_a_meaning() -> None:
+    table = layers.Embedding(3, 2)
+    rows = np.asarray(table(np.int32([0, 1, 2])))
+    model = graphc.Sequential([graphc.Input((4,), dtype="int32"), table])
+    model.compile(**EAGER)
+    indices = np.int32([[5, -1, -3, -9]])
+    for found in (table(indices), model.predict(indices, verbose=0)):
+        np.testing.assert_array_equal(np.asarray(found)[0], rows[[2, 2, 0, 0]])
+    likely = np.float32([[0.1, 0.2, 0.7]] * 2)
+    losses = graphc.losses.sparse_categorical_crossentropy(np.int32([7, -1]), likely)
+    np.testing.assert_array_equal(losses, [0, 0])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphc
 from graphc.frontend import ops, random
 from graphc.frontend.program import Program, trace_program
 from graphc.frontend.random import SeedGenerator
@@ -114,6 +115,71 @@ def test_dropout_with_a_noise_shape() -> None:
     found = random.dropout(x, 0.5, noise_shape=(50, 1), seed=1).numpy()
     assert (found == found[:, :1]).all()
     assert 0.2 < (found == 0).mean() < 0.8
+
+
+def test_dropout_with_sizes_left_out_of_the_noise_shape() -> None:
+    x = np.ones((50, 8), np.float32)
+    found = random.dropout(x, 0.5, noise_shape=(None, 1), seed=1)
+    same = random.dropout(x, 0.5, noise_shape=(50, 1), seed=1)
+    np.testing.assert_array_equal(found, same)
+
+
+def test_gamma() -> None:
+    found = random.gamma((4000, 2), alpha=[0.5, 3.0], seed=1).numpy()
+    np.testing.assert_allclose(found.mean(axis=0), [0.5, 3.0], rtol=0.1)
+    np.testing.assert_allclose(found.var(axis=0), [0.5, 3.0], rtol=0.2)
+    assert random.gamma((3,), 2, dtype="float64", seed=1).dtype == "float64"
+
+
+def test_beta() -> None:
+    found = random.beta((4000,), 2, 6.0, seed=1).numpy()
+    assert abs(found.mean() - 0.25) < 0.02
+    assert abs(found.var() - 2 * 6 / (8**2 * 9)) < 0.003
+
+
+def test_binomial() -> None:
+    found = random.binomial((2000, 2), 20, np.float32([0.1, 0.7]), seed=1).numpy()
+    assert found.dtype == np.float32
+    assert set(np.unique(found)) <= set(range(21))
+    np.testing.assert_allclose(found.mean(axis=0), [2, 14], rtol=0.05)
+
+
+def test_draws_with_parameters_of_a_symbolic_batch() -> None:
+    generator = SeedGenerator(5)
+    graph = graphc.trace(
+        lambda alpha: random.gamma(ops.shape(alpha), alpha, seed=generator),
+        graphc.TensorSpec(("B",)),
+    )
+    assert graph.symbols == {"B"}
+    assert graph.results[0].shape == graph.parameters[0].shape
+
+
+def test_no_gradient_flows_to_the_parameters_of_a_draw() -> None:
+    def total(alpha: Any, stop: bool) -> Any:
+        drawn = random.gamma((3,), alpha, seed=1)
+        return ops.sum(ops.stop_gradient(drawn) if stop else drawn) + alpha
+
+    assert float(graphc.grad(lambda a: total(a, True))(2.0)) == 1
+    with pytest.raises(GraphError, match="random_gamma has no gradient"):
+        graphc.grad(lambda a: total(a, False))(2.0)
+
+
+def test_integers_need_an_integer_dtype() -> None:
+    with pytest.raises(ValueError, match=r"integer dtype. Received: dtype=float32"):
+        random.randint((3,), 0, 5, dtype="float32")
+
+
+def test_every_place_is_as_likely_in_a_shuffle() -> None:
+    generator = SeedGenerator(3)
+    size, rounds = 4, 150
+    places = np.zeros((size, size))
+    for _ in range(rounds):
+        found = random.shuffle(np.arange(size), seed=generator).numpy()
+        assert sorted(found) == list(range(size))
+        places[np.arange(size), found] += 1
+    statistic = ((places - rounds / size) ** 2 / (rounds / size)).sum()
+    degrees = (size - 1) ** 2
+    assert statistic < degrees + 4 * np.sqrt(2 * degrees)
 
 
 def test_shuffle() -> None:

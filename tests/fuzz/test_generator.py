@@ -76,7 +76,7 @@ def test_inputs_are_within_their_ranges():
     graph = parse("""
         graph @f(%x: f32[B] {low=1.0, high=2.0}, %i: i32[99] {low=-1, high=3},
                  %s: f32[99] {low=0.0, high=2.0, step=0.5}, %u: u8[9], %p: bool[99])
-            -> (f32[B]) where B in 1..50 {seed=7, sizes={"B":50}} {
+            -> (f32[B]) where B in 50..60 {seed=7} {
           return %x
         }""")
     x, i, s, u, p = inputs(graph)
@@ -96,10 +96,10 @@ def test_inputs_of_a_parameter_do_not_depend_on_others():
 
 def test_sizes_are_within_their_ranges():
     graph = parse(
-        "graph @f(%x: f32[B,T]) -> (f32[B,T]) where B in 5..9, T in 1..9"
-        ' {sizes={"T":4}} { return %x }'
+        "graph @f(%x: f32[A,B,T]) -> (f32[A,B,T]) where A in 1..2, B in 5..9, T in 1..9"
+        " { return %x }"
     )
-    assert sizes(graph) == {"B": 5, "T": 4}
+    assert sizes(graph) == {"A": 2, "B": 5, "T": 3}
 
 
 def test_choices_are_within_their_ranges():

@@ -32,7 +32,7 @@ def program_with(*names: str) -> Graph:
     return next(graph for graph in programs if has(*names)(graph))
 
 
-@pytest.mark.parametrize("name", ["sort", "convolution", "while"])
+@pytest.mark.parametrize("name", ["sort", "convolution", "scan", "cond"])
 def test_one_op_is_left(name: str):
     graph = program_with(name)
     small = reduce_graph(graph, has(name))
@@ -80,7 +80,7 @@ def test_a_program_that_cannot_shrink_is_returned():
 
 def test_time_is_limited():
     graph = program_with("sort")
-    assert reduce_graph(graph, has("sort"), seconds=0) == graph
+    assert len(reduce_graph(graph, has("sort"), seconds=0)) == len(graph)
 
 
 def test_parameters_hold_what_nodes_were():

@@ -78,7 +78,7 @@ def test_symbols_are_bound_by_the_arrays():
         ([], None, "takes 1 arrays"),
         ([np.ones((2, 3), np.float32)], None, r"an array of shape \(2, 3\) with"),
         ([np.ones((5, 10), np.float32)], None, r"B must be in 1\.\.4"),
-        ([np.ones((2, 4))], None, "an array of dtype float64"),
+        ([np.ones((2, 4), np.float16)], None, "an array of dtype float16"),
         ([np.ones((2, 4), np.int32)], None, "an array of dtype int32"),
         ([np.ones((2, 4))], "f32", "dtype must be 'f64' or None"),
     ],
@@ -86,3 +86,14 @@ def test_symbols_are_bound_by_the_arrays():
 def test_arrays_that_do_not_fit(arrays: list[Any], dtype: Any, message: str):
     with pytest.raises(GraphError, match=message):
         evaluate(parse(SCALED), *arrays, dtype=dtype)
+
+
+def test_lists_and_default_dtypes_become_what_the_parameter_is():
+    graph = parse(
+        "graph @f(%x: f32[2], %n: i32[2]) -> (f32[2], i32[2]) {\n  return %x, %n\n}\n"
+    )
+    for given in ([[1, 2], [3, 4]], [np.ones(2), np.ones(2, int)]):
+        x, n = evaluate(graph, *given)
+        assert (x.dtype, n.dtype) == (np.float32, np.int32)
+    with pytest.raises(GraphError, match=r"parameter %n is i32\[2\]"):
+        evaluate(graph, [1, 2], [1.5, 2.5])

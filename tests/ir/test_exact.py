@@ -10,10 +10,15 @@ from graphc.ir.ops import OPS
 from graphc.ir.payload import Payload, exact, opaque
 from tests.op_samples import bound_graph, sample_arrays, sample_cases
 
+UNCOVERED = {"bitcast_reshape", "eigh", "fft", "qr", "svd"}
+"""Ops that the fields have nothing for: decompositions, and the bits of floats."""
+
 MOVING = sample_cases(lambda op, sample: Trait.MOVES_DATA in op.traits)
 SUMMING = sample_cases(
-    lambda op, sample: op.kind is Kind.CONTRACTION
-    or op.name in ("add", "subtract", "multiply", "negate", "reduce_sum", "scatter")
+    lambda op, sample: (
+        op.kind is Kind.CONTRACTION
+        or op.name in ("add", "subtract", "multiply", "negate", "reduce_sum", "scatter")
+    )
 )
 
 
@@ -42,11 +47,12 @@ def test_arithmetic_and_moves_agree_with_floats(op: OpDef, sample: Sample, rng):
 def test_every_op_has_an_exact_meaning_or_says_so(op: OpDef, rng):
     for sample in op.samples[:1]:
         graph = bound_graph(op, sample)
-        try:
-            found = evaluate_exact(graph, *sample_arrays(sample, rng))
-        except UnsupportedError as error:
-            assert "no exact meaning" in error.message
+        arrays = sample_arrays(sample, rng)
+        if op.name in UNCOVERED:
+            with pytest.raises(UnsupportedError, match="no exact meaning"):
+                evaluate_exact(graph, *arrays)
             continue
+        found = evaluate_exact(graph, *arrays)
         for got, result in zip(found, graph.results, strict=True):
             assert got.shape == result.type.shape
             assert isinstance(got, Payload) == result.type.dtype.is_float

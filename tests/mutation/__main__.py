@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import time
@@ -16,7 +17,8 @@ from tests.mutation.mutants import Mutant, Sources, read_mutants, seed
 from tests.mutation.suite import checks_for
 
 SECONDS = 60
-"""How long the checks of one mutant may take: a bug that makes them loop is noticed."""
+"""The CPU time that the checks of one mutant may take: a bug that makes them loop is
+noticed."""
 
 KILLED, SURVIVED, STALE = 0, 1, 2
 
@@ -46,7 +48,7 @@ def run(sources: Sources, mutant: Mutant) -> tuple[str, str, float]:
     start = sum(os.times()[2:4])
     child = os.fork()
     if not child:
-        signal.alarm(SECONDS)
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

@@ -1,7 +1,8 @@
 """Makes mutants by rules: one small wrong thing in an expression, drawn with a seed.
 
-``python -m tests.mutation.generate 3`` prints three for each source file; good ones go
-to the table.
+``python -m tests.mutation.generate 3`` fills the table up to three such mutants for each
+source file, and drops those whose source has changed. Run what it added, look at what
+survives, and write the page again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ import random
 import sys
 from collections.abc import Iterator
 
-from tests.mutation.mutants import ROOT, Mutant, extent, functions
+from tests.mutation.mutants import (
+    ROOT,
+    Mutant,
+    extent,
+    functions,
+    mutated,
+    read_mutants,
+    write_mutants,
+)
 
 FOLDERS = ("graphc/ir/ops", "graphc/passes", "graphc/codegen")
 
@@ -37,6 +46,9 @@ WRONG_CALL = {
     "all": "any",
 }
 """Functions and what may stand for them by mistake."""
+
+SYMMETRIC = ("add", "multiply", "maximum", "minimum", "and_", "or_", "require")
+"""Functions of which swapped operands are no bug, or one that Python notices."""
 
 DROPPED = ("negate", "convert", "reverse", "in_dtype", "widen", "sorted", "abs", "abs_")
 """Functions whose first argument stands for the call by mistake."""
@@ -100,7 +112,7 @@ def mutants_of(file: str) -> Iterator[Mutant]:
     """Every mutant that the rules make of a file."""
     source = (ROOT / file).read_text(encoding="utf-8")
     lines = source.splitlines(keepends=True)
-    for name, function in functions(ast.parse(source)).items():
+    for name, function in functions(source).items():
         first, end = extent(function)
         text = "".join(lines[first:end])
         skipped = _unexecuted(function)
@@ -146,15 +158,42 @@ def _samples(decorator: ast.expr) -> set[ast.AST]:
     return {n for keyword in named for n in ast.walk(keyword)}
 
 
+def drawn(file: str, count: int) -> list[Mutant]:
+    """Mutants of a file that are worth a run, no mistake twice in a function."""
+    found = [mutant for mutant in mutants_of(file) if _is_bug(mutant)]
+    random.Random(file).shuffle(found)
+    different = {(mutant.function, mutant.bug): mutant for mutant in found}
+    return list(different.values())[:count]
+
+
+def _is_bug(mutant: Mutant) -> bool:
+    if mutant.bug == "swapped operands":
+        return not any(f"({name}(" in mutant.replace for name in SYMMETRIC)
+    if any(word in mutant.find for word in ("Sample(", "Arg(", "IllTyped(")):
+        return False
+    return "strict=(" not in mutant.replace
+
+
+def is_present(mutant: Mutant) -> bool:
+    """Whether the source still has what the mutant replaces."""
+    try:
+        mutated(mutant, (ROOT / mutant.file).read_text(encoding="utf-8"))
+    except LookupError:
+        return False
+    return True
+
+
 def main() -> None:
-    """Prints mutants, so many for each file."""
+    """Fills the table up to so many mutants for each file."""
     count = int(sys.argv[1])
+    table = [mutant for mutant in read_mutants() if is_present(mutant)]
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             file = str(path.relative_to(ROOT))
-            found = list(mutants_of(file))
-            for mutant in random.Random(file).sample(found, min(count, len(found))):
-                print(f"{mutant.name}\n- {mutant.find}\n+ {mutant.replace}")
+            missing = count - sum(mutant.file == file for mutant in table)
+            added = [m for m in drawn(file, count) if m not in table]
+            table += added[: max(0, missing)]
+    write_mutants(table)
 
 
 if __name__ == "__main__":

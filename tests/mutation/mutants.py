@@ -12,6 +12,7 @@ import functools
 import gc
 import json
 import types
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,8 +59,9 @@ def write_mutants(mutants: list[Mutant]) -> None:
     TABLE.write_text(text, encoding="utf-8")
 
 
-def functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """The functions of a module by their names with dots."""
+@functools.cache
+def functions(source: str) -> dict[str, ast.FunctionDef]:
+    """The functions in a module's source by their names with dots."""
     found: dict[str, ast.FunctionDef] = {}
 
     def visit(node: ast.AST, prefix: str) -> None:
@@ -72,7 +74,7 @@ def functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
             else:
                 visit(child, prefix)
 
-    visit(tree, "")
+    visit(ast.parse(source), "")
     return found
 
 
@@ -89,7 +91,7 @@ def mutated(mutant: Mutant, source: str) -> str:
     Raises:
         LookupError: If the source has changed and no longer has what is replaced.
     """
-    function = functions(ast.parse(source)).get(mutant.function)
+    function = functions(source).get(mutant.function)
     if function is None:
         raise LookupError(f"{mutant.file} has no function {mutant.function}")
     lines = source.splitlines(keepends=True)
@@ -106,6 +108,17 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _codes(constant)
+
+
+def _named(code: types.CodeType) -> dict[tuple[str, int], types.CodeType]:
+    """All code objects in one by qualified name and number among those of the name."""
+    counts: Counter[str] = Counter()
+    found: dict[tuple[str, int], types.CodeType] = {}
+    for each in _codes(code):
+        name = each.co_qualname
+        found[name, counts[name]] = each
+        counts[name] += 1
+    return found
 
 
 class Sources:
@@ -126,7 +139,9 @@ class Sources:
             self._texts[file] = (ROOT / file).read_text(encoding="utf-8")
         return self._texts[file]
 
-    def changes(self, mutant: Mutant) -> list[tuple[types.FunctionType, types.CodeType]]:
+    def changes(
+        self, mutant: Mutant
+    ) -> list[tuple[types.FunctionType, types.CodeType]]:
         """The live functions that the bug is in, with their code with the bug.
 
         Raises:
@@ -136,11 +151,13 @@ class Sources:
         path = str(ROOT / mutant.file)
         before = compile(source, path, "exec", dont_inherit=True)
         after = compile(mutated(mutant, source), path, "exec", dont_inherit=True)
+        news = _named(after)
         found = [
             (function, new)
-            for old, new in zip(_codes(before), _codes(after), strict=True)
-            if (old.co_code, old.co_consts, old.co_names)
-            != (new.co_code, new.co_consts, new.co_names)
+            for name, old in _named(before).items()
+            if (new := news.get(name)) is not None
+            and new != old
+            and len(new.co_freevars) == len(old.co_freevars)
             for function in self._live.get(old, ())
         ]
         if not found:

@@ -92,3 +92,30 @@ def test_merges_calls_and_nodes_with_several_results(check_pass):
               return %0
             }""",
     )
+
+
+def test_merges_equal_loops(check_pass):
+    step = """
+            graph @step(%c: f32[4]) -> (f32[4], f32[]) {
+              %0 = negate(%c) : f32[4]
+              %1 = reduce_sum(%c) {axes=[0]} : f32[]
+              return %0, %1
+            }"""
+    check_pass(
+        CommonSubexpressionElimination(),
+        before="""
+            graph @f(%x: f32[4]) -> (f32[4], f32[3]) {
+              %0, %1 = scan(%x) {body="step", carries=1, length=3} : f32[4], f32[3]
+              %2, %3 = scan(%x) {body="step", carries=1, length=3} : f32[4], f32[3]
+              %4 = add(%0, %2) : f32[4]
+              return %4, %3
+            }"""
+        + step,
+        after="""
+            graph @f(%x: f32[4]) -> (f32[4], f32[3]) {
+              %0, %1 = scan(%x) {body="step", carries=1, length=3} : f32[4], f32[3]
+              %2 = add(%0, %0) : f32[4]
+              return %2, %1
+            }"""
+        + step,
+    )

@@ -108,3 +108,48 @@ def test_constants_of_callees_are_found(check_pass):
             const @c: f32[2] = "AACAPwAAAEA="
             """,
     )
+
+
+def test_bodies_of_loops_stay_and_calls_in_them_are_inlined(check_pass):
+    check_pass(
+        Inline(),
+        before="""
+            graph @f(%x: f32[4]) -> (f32[4]) {
+              %0 = scan(%x) {body="step", carries=1, length=3} : f32[4]
+              return %0
+            }
+            graph @step(%c: f32[4]) -> (f32[4]) {
+              %0 = call(%c) {graph="twice"} : f32[4]
+              return %0
+            }
+            graph @twice(%x: f32[4]) -> (f32[4]) {
+              %0 = add(%x, %x) : f32[4]
+              return %0
+            }""",
+        after="""
+            graph @f(%x: f32[4]) -> (f32[4]) {
+              %0 = scan(%x) {body="step", carries=1, length=3} : f32[4]
+              return %0
+            }
+            graph @step(%c: f32[4]) -> (f32[4]) {
+              %0 = add(%c, %c) : f32[4]
+              return %0
+            }""",
+    )
+
+
+def test_inlines_large_graphs_that_are_called_once():
+    steps = "\n".join(f"  %h{n + 1} = negate(%h{n}) : f32[4]" for n in range(20))
+    graph = parse(f"""
+graph @f(%x: f32[4]) -> (f32[4]) {{
+  %0 = call(%x) {{graph="block"}} : f32[4]
+  return %0
+}}
+graph @block(%h0: f32[4]) -> (f32[4]) {{
+{steps}
+  return %h20
+}}
+""")
+    result, report = run_with_report(graph, "inline")
+    assert len(result) == 20
+    assert report.ledger.refusals == []

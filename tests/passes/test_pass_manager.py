@@ -133,6 +133,18 @@ def test_bisection_stops_after_so_many_rewrites(limit, monkeypatch):
     assert overridden.ledger.count == full.ledger.count
 
 
+def test_bisection_says_what_the_numbers_are(monkeypatch, capsys):
+    run(parse(TEXT), "default", bisect=1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("GRAPHC_OPT_BISECT", "2")
+    run(parse(TEXT), "default")
+    first, *lines, last = capsys.readouterr().err.splitlines()
+    assert first == "@f"
+    assert lines
+    assert all(line.startswith("#") for line in lines)
+    assert last.startswith("last rewrite: #2 ")
+
+
 def test_bisection_wants_a_number(monkeypatch):
     monkeypatch.setenv("GRAPHC_OPT_BISECT", "two")
     with pytest.raises(PassError, match="GRAPHC_OPT_BISECT must be a number"):

@@ -25,6 +25,7 @@ from graphc.ir import (
 from graphc.ir.ops import add
 from graphc.ir.parser import parse
 from graphc.runtime.compile import compile_graph, emit
+from tests.closeness import assert_close
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,8 +60,8 @@ def test_a_training_step(target: str, rng: np.random.Generator):
     executable = compile_graph(graph, target)
     loss, new = executable(*arrays)
     expected = evaluate(graph, *arrays)
-    np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
-    np.testing.assert_allclose(new, expected[1], rtol=1e-5, atol=1e-6)
+    assert_close(loss, expected[0])
+    assert_close(new, expected[1])
     assert executable.target == target
     assert graph == parse(STEP)
 

@@ -35,7 +35,6 @@ Array = np.ndarray[Any, Any]
 
 EXPECTED_UNSUPPORTED: dict[str, str] = {
     "rng_bit_generator_*": "stablehlo.rng_bit_generator",
-    "triangular_solve_*": "stablehlo.triangular_solve",
 }
 """Patterns of names with what an import of such a case says is not supported."""
 

@@ -16,6 +16,13 @@ def call(f: FunctionWriter, node: Node, *, graph: Graph) -> None:
     f.assign(node, f"func.call @{callee}({f.operands(node)}) : {f.signature(node)}")
 
 
+def custom_gradient(
+    f: FunctionWriter, node: Node, *, graph: Graph, pullback: Graph, outputs: int
+) -> None:
+    """Writes a call of the graph: gradients have been taken when code is emitted."""
+    call(f, node, graph=graph)
+
+
 def stop_gradient(f: FunctionWriter, node: Node) -> None:
     """Writes nothing: the gradient has been stopped when code is emitted."""
     f.alias(node.result, f.operand(node.operands[0]))
@@ -47,6 +54,7 @@ def comparison(direction: str, names: Sequence[str], operand: TensorType) -> str
 LOWERINGS: dict[str, Lowering] = {
     "call": call,
     "compare": compare,
+    "custom_gradient": custom_gradient,
     "optimization_barrier": optimization_barrier,
     "stop_gradient": stop_gradient,
 }

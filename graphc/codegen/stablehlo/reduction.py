@@ -17,7 +17,7 @@ from graphc.codegen.stablehlo.text import (
     type_text,
 )
 from graphc.ir.graph import Node
-from graphc.ir.opdef import Ints
+from graphc.ir.opdef import IntLists, Ints
 from graphc.ir.types import BOOL, I32, DType, TensorType
 
 _COMBINING = {
@@ -72,13 +72,41 @@ class Combination:
         given, result = node.operands[0].type, node.result.type
         kept = accumulator(given.dtype) if name in ("add", "multiply") else given.dtype
         self._f, self._node = f, node
-        self._computed = result.with_dtype(kept)
+        self._read, self._computed = given.with_dtype(kept), result.with_dtype(kept)
         self.operation = f"stablehlo.{name}"
         self.element = TensorType((), kept)
         self.x = f.converted(f.operands(node), given, kept)
         self.init = f.constant(dense_text(neutral(name, kept)), self.element)
-        self.types = function_type(
-            [given.with_dtype(kept), self.element], [self._computed]
+        self._set_types()
+
+    def _set_types(self) -> None:
+        self.types = function_type([self._read, self.element], [self._computed])
+
+    def crop(self, padding: IntLists) -> IntLists:
+        """Cuts off what padding takes away; returns what is left of the padding.
+
+        XLA takes windows of one element for no windows at all, and does not see that
+        their padding takes something away.
+        """
+        cuts = [tuple(pair) if max(pair) <= 0 else (0, 0) for pair in padding]
+        if not any(map(any, cuts)):
+            return padding
+        low, high = zip(*cuts, strict=True)
+        sizes = [
+            size + sum(cut)
+            for size, cut in zip(self._read.static_shape, cuts, strict=True)
+        ]
+        whole, self._read = self._read, self._read.with_shape(sizes)
+        types = function_type([whole, self.element], [self._read])
+        self.x = self._f.define(
+            f"stablehlo.pad {self.x}, {self.init}, low = {ints(low)}, "
+            f"high = {ints(high)}, interior = {ints([0] * len(sizes))} : {types}",
+            "cropped",
+        )
+        self._set_types()
+        return tuple(
+            (0, 0) if any(cut) else tuple(pair)
+            for pair, cut in zip(padding, cuts, strict=True)
         )
 
     def assign(self, expression: str) -> None:

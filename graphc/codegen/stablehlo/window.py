@@ -33,6 +33,7 @@ def reduce_window(
         f.alias(node.result, f.operands(node))
         return
     c = Combination(f, node)
+    padding = c.crop(padding)
     holes = f"window_dilations = {int_array(dilation)}, " if dilation else ""
     c.assign(
         f'"stablehlo.reduce_window"({c.x}, {c.init}) <{{'

@@ -127,6 +127,9 @@ class Dense(Layer):
 class Embedding(Layer):
     """Vectors for integers: ``embeddings[inputs]``.
 
+    Negative integers count from the end. Those beyond the table read its nearest row;
+    nothing warns of them, so check ``inputs.max() < input_dim`` once for new data.
+
     Args:
         input_dim: The number of different integers.
         output_dim: The size of a vector.

@@ -79,18 +79,22 @@ class Saving:
         """
         save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+    def load_weights(
+        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False
+    ) -> None:
         """Sets the weights to those of a file of a model of the same architecture.
 
         Args:
             filepath: A name that ends in ``.safetensors``.
+            skip_mismatch: Whether to load what fits, with a warning for each weight
+                that does not, as for a model with another head.
 
         Raises:
             ValueError: If the name has another ending, or the model is not built.
             LoadError: If the file is damaged, or names, shapes or dtypes differ; lists
                 the first ones. The model is as it was.
         """
-        load_weights(self, filepath)
+        load_weights(self, filepath, skip_mismatch)
 
     # -- configs -------------------------------------------------------------------------
 

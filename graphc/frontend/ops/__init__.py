@@ -14,11 +14,13 @@ from graphc.frontend.ops import (
     data_dependent,
     decompositions,
     elementwise,
+    given_gradients,
     indexing,
     linalg,
     logic,
     nan_reductions,
     normalization,
+    prefix_scans,
     printing,
     reduction,
     signals,
@@ -39,11 +41,13 @@ from graphc.frontend.ops.crossentropy import *
 from graphc.frontend.ops.data_dependent import *
 from graphc.frontend.ops.decompositions import *
 from graphc.frontend.ops.elementwise import *
+from graphc.frontend.ops.given_gradients import *
 from graphc.frontend.ops.indexing import *
 from graphc.frontend.ops.linalg import *
 from graphc.frontend.ops.logic import *
 from graphc.frontend.ops.nan_reductions import *
 from graphc.frontend.ops.normalization import *
+from graphc.frontend.ops.prefix_scans import *
 from graphc.frontend.ops.printing import *
 from graphc.frontend.ops.reduction import *
 from graphc.frontend.ops.signals import *
@@ -66,11 +70,13 @@ __all__ += crossentropy.__all__
 __all__ += data_dependent.__all__
 __all__ += decompositions.__all__
 __all__ += elementwise.__all__
+__all__ += given_gradients.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
 __all__ += logic.__all__
 __all__ += nan_reductions.__all__
 __all__ += normalization.__all__
+__all__ += prefix_scans.__all__
 __all__ += printing.__all__
 __all__ += reduction.__all__
 __all__ += signals.__all__

@@ -13,9 +13,8 @@ from typing import Any
 from graphc.frontend import trees
 from graphc.frontend.callees import Callee, captured_operands, outline, traced_callee
 from graphc.frontend.dispatch import op
-from graphc.frontend.ops.arrangement import concatenate, flip, reshape, stack
 from graphc.frontend.ops.logic import less, logical_and
-from graphc.frontend.ops.operands import TensorLike, axis_of, read, refuse
+from graphc.frontend.ops.operands import TensorLike, read, refuse
 from graphc.frontend.tensor import TracedTensor
 from graphc.frontend.tracing import current_trace, tensor, value
 from graphc.frontend.variables import Variable
@@ -25,7 +24,6 @@ from graphc.ir.body import as_tuple
 from graphc.ir.dims import Dim, SymbolicDim
 
 __all__ = [
-    "associative_scan",
     "cond",
     "fori_loop",
     "map",
@@ -109,7 +107,7 @@ def _branch(
     leaves, structure = trees.flatten(operands)
     given = [value(leaf) for leaf in leaves]
     callees = [
-        traced_callee(f, "branch", _filled(structure), [o.type for o in given])
+        traced_callee(f, "branch", filled(structure), [o.type for o in given])
         for f in functions
     ]
     first = callees[0]
@@ -131,7 +129,7 @@ def _branch(
     )
     results = as_tuple(found)
     _write(written, results[len(first.results) :])
-    return _wrapped(first.structure, results[: len(first.results)])
+    return wrapped(first.structure, results[: len(first.results)])
 
 
 # -- loops -----------------------------------------------------------------------------
@@ -234,7 +232,7 @@ class _Loop:
         """Assigns the variables, given the loop's results; returns the last carry."""
         count = len(self.starts)
         _write(self.variables, results[count:])
-        return _wrapped(self.structure, results[:count])
+        return wrapped(self.structure, results[:count])
 
 
 @op
@@ -242,7 +240,7 @@ def scan(
     f: Callable[..., Any],
     init: Any,
     xs: Any = None,
-    length: int | None = None,
+    length: Dim | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
     *,
@@ -308,10 +306,10 @@ def scan(
         )
         results = as_tuple(found)
     carry = loop.finish(results[: len(starts)])
-    return carry, _wrapped(rest, results[len(starts) :])
+    return carry, wrapped(rest, results[len(starts) :])
 
 
-def _length(length: int | None, types: Sequence[TensorType]) -> Dim:
+def _length(length: Dim | None, types: Sequence[TensorType]) -> Dim:
     """The number of steps that the sequences and the argument `length` agree on."""
     sizes: list[Dim] = [type.shape[0] for type in types if type.shape]
     if len(sizes) < len(types):
@@ -487,123 +485,16 @@ def _condition(test: Callable[[Any], Any], loop: _Loop) -> Callee:
     return callee
 
 
-# -- scans that are trees --------------------------------------------------------------
-
-
-@op
-def associative_scan(
-    f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
-) -> Any:
-    """The results of combining all elements up to each one, by an associative function.
-
-    Neighbours are combined first, so that ``2 * log2(n)`` calls of `f` on many elements
-    at once take the place of n calls one after the other. (G. E. Blelloch, Prefix Sums
-    and Their Applications, 1990.)
-
-    Args:
-        f: Takes two structures like `elems` with fewer elements along `axis`, returns
-            another; ``f(f(a, b), c)`` must be ``f(a, f(b, c))``.
-        elems: Tensors of one size along `axis`.
-        reverse: Whether to go from the last element to the first.
-        axis: The axis.
-
-    Returns:
-        The structure of `elems`.
-
-    Example:
-        >>> import graphc
-        >>> graphc.ops.associative_scan(graphc.ops.multiply, graphc.ops.array([1, 2, 3]))
-        Array([1, 2, 6], dtype=int32)
-    """
-    leaves, structure = trees.flatten(elems)
-    tensors = [tensor(read(leaf)) for leaf in leaves]
-    axes = [axis_of(axis, t.ndim) for t in tensors]
-    sizes = {t.shape[a] for t, a in zip(tensors, axes, strict=True)}
-    if len(sizes) != 1 or not all(isinstance(size, int) for size in sizes):
-        refuse(
-            f"elems must have one known size along axis {axis}",
-            received=", ".join(str(t.value.type) for t in tensors),
-        )
-    prefixes = _Prefixes(f, structure, axes)
-    if reverse:
-        return prefixes.whole(prefixes.flipped(prefixes.of(prefixes.flipped(tensors))))
-    return prefixes.whole(prefixes.of(tensors))
-
-
-class _Prefixes:
-    """Combining elements along an axis of several tensors, neighbours first."""
-
-    def __init__(
-        self, function: Callable[[Any, Any], Any], structure: Any, axes: list[int]
-    ) -> None:
-        self.function = function
-        self.structure = structure
-        self.axes = axes
-
-    def of(self, elements: list[Any]) -> list[Any]:
-        """The prefixes of the elements."""
-        count = elements[0].shape[self.axes[0]]
-        if count < 2:
-            return elements
-        firsts, seconds = (
-            self.cut(elements, 0, count - 1, 2),
-            self.cut(elements, 1, None, 2),
-        )
-        odd = self.of(self.combined(firsts, seconds))
-        later = self.cut(elements, 2, None, 2)
-        before = odd if count % 2 else self.cut(odd, 0, -1)
-        even = self.cut(elements, 0, 1)
-        if count > 2:
-            even = self.joined(even, self.combined(before, later))
-        return self.interleaved(even, odd, count)
-
-    def whole(self, elements: list[Any]) -> Any:
-        """The elements in their structure."""
-        return trees.unflatten(self.structure, elements)
-
-    def combined(self, a: list[Any], b: list[Any]) -> list[Any]:
-        """What the function returns."""
-        return trees.leaves(self.function(self.whole(a), self.whole(b)))
-
-    def flipped(self, elements: list[Any]) -> list[Any]:
-        """The elements in reverse order."""
-        return [flip(x, a) for x, a in zip(elements, self.axes, strict=True)]
-
-    def cut(
-        self, elements: list[Any], start: int, stop: int | None, step: int = 1
-    ) -> list[Any]:
-        """A slice of the elements."""
-        return [
-            x[(*(slice(None),) * a, slice(start, stop, step))]
-            for x, a in zip(elements, self.axes, strict=True)
-        ]
-
-    def joined(self, a: list[Any], b: list[Any]) -> list[Any]:
-        """The elements of a, then those of b."""
-        return [
-            concatenate([x, y], axis)
-            for x, y, axis in zip(a, b, self.axes, strict=True)
-        ]
-
-    def interleaved(self, even: list[Any], odd: list[Any], count: int) -> list[Any]:
-        """The elements of `even` at even places, those of `odd` between them."""
-        if count % 2:  # one more, which is cut off again
-            odd = self.joined(odd, self.cut(odd, -1, None))
-        found: list[Any] = []
-        for x, y, axis in zip(even, odd, self.axes, strict=True):
-            shape = [*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :]]
-            found.append(reshape(stack([x, y], axis + 1), shape))
-        return self.cut(found, 0, count) if count % 2 else found
-
-
 # -- results ---------------------------------------------------------------------------
 
 
-def _filled(structure: Any) -> Callable[[list[TracedTensor]], Any]:
+def filled(structure: Any) -> Callable[[list[TracedTensor]], Any]:
+    """A function that puts tensors into a structure."""
     return lambda given: trees.unflatten(structure, given)
 
 
-def _wrapped(structure: Any, results: Sequence[Any]) -> Any:
+def wrapped(structure: Any, results: Sequence[Any]) -> Any:
+    """A structure of the results of a node, as tensors."""
     return trees.unflatten(structure, [tensor(result) for result in results])
 
 

@@ -294,7 +294,8 @@ def clip(x: TensorLike, x_min: TensorLike, x_max: TensorLike) -> Tensor:
     limits = [limit for limit in (x_min, x_max) if limit is not None]
     operand, *found = matched(x, *limits, also=[int])
     if len(found) == 2:
-        return tensor(ir_ops.clamp(found[0], operand, found[1]))
+        # At a limit half of the gradient flows, as in Keras; a clamp passes all of it.
+        return tensor(ir_ops.minimum(ir_ops.maximum(operand, found[0]), found[1]))
     if not found:
         return tensor(operand)
     limited = ir_ops.minimum if x_min is None else ir_ops.maximum

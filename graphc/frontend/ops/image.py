@@ -611,8 +611,9 @@ def gaussian_blur(
     batch = (
         operand if operand.type.rank == 4 else reshaped(operand, [1, *operand.shape])
     )
-    kernel = np.outer(down, across)[:, :, None]
-    found = _filtered(tensor(batch), kernel, "same", is_channels_first(data_format))
+    found = tensor(batch)
+    for kernel in (down[:, None, None], across[None, :, None]):
+        found = _filtered(found, kernel, "same", is_channels_first(data_format))
     return arrangement.reshape(found, operand.shape)
 
 

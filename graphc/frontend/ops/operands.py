@@ -230,7 +230,7 @@ def shape_of(shape: Any, name: str = "shape") -> tuple[Dim, ...]:
     Raises:
         GraphError: If it holds something other than sizes.
     """
-    if isinstance(shape, (int, np.integer, SymbolicDim)):
+    if isinstance(shape, (int, float, np.number, SymbolicDim)):
         shape = (shape,)
     dims = [int(d) if isinstance(d, np.integer) else d for d in shape]
     for dim in dims:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,9 @@ def save_weights(
     )
 
 
-def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
+def load_weights(
+    model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False
+) -> None:
     """Sets the weights of a model to those of a file.
 
     All names, shapes and dtypes are compared first, and the data are read and checked,
@@ -74,6 +77,8 @@ def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
     Args:
         model: A model of the architecture that the weights were saved from.
         filepath: A name that ends in ``.safetensors``.
+        skip_mismatch: Whether to load what fits, with a warning for each weight that
+            does not.
 
     Raises:
         ValueError: If the name has another ending or the model is not built.
@@ -88,7 +93,7 @@ def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
         )
     with opened(path) as file:
         header = read_header(file, file_size(file))
-        targets = match_variables(model, header.types)
+        targets = match_variables(model, header.types, skip_mismatch)
         digest = _started_digest(header.text, header.metadata)
         arrays = dict(read_tensors(file, header, [digest]))
         wanted = header.metadata.get(DIGEST)
@@ -106,11 +111,16 @@ def _started_digest(text: bytes, metadata: Mapping[str, str]) -> Any:
 
 
 def match_variables(
-    model: Layer, types: Mapping[str, TensorType]
+    model: Layer, types: Mapping[str, TensorType], skip_mismatch: bool = False
 ) -> list[tuple[Variable, str]]:
     """The variables of a model, each with the name of its tensor in a file.
 
     Random state may be missing on either side.
+
+    Args:
+        model: The model.
+        types: The tensors of the file.
+        skip_mismatch: Whether to warn of what does not fit and leave it out.
 
     Raises:
         LoadError: Listing the first mismatches, if there are any.
@@ -136,7 +146,10 @@ def match_variables(
     for name in types.keys() - used:
         if not name.endswith("seed_generator_state"):
             problems.append(f"{shown(name)}: not in the model")
-    refuse_mismatches(f"model '{model.name}'", problems)
+    if not skip_mismatch:
+        refuse_mismatches(f"model '{model.name}'", problems)
+    for problem in sorted(problems):
+        warnings.warn(f"not loaded: {problem}", stacklevel=4)
     return found
 
 

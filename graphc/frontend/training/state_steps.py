@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from graphc.frontend.stateless import call_stateless
 from graphc.frontend.variables import Variable
 
 if TYPE_CHECKING:
@@ -44,6 +45,31 @@ def call_step(step: Callable[..., Any], model: Trainer, data: Any, kind: str) ->
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)
     return result
+
+
+def compute_loss(
+    model: Any,
+    trainable_variables: Sequence[Any],
+    non_trainable_variables: Sequence[Any],
+    metrics_variables: Sequence[Any],
+    **arguments: Any,
+) -> tuple[Any, tuple[Sequence[Any], Sequence[Any], Sequence[Any]]]:
+    """`model.compute_loss` with given values of variables, which keep their own.
+
+    Returns:
+        The loss, and the values of the three groups of variables after it.
+
+    Raises:
+        ValueError: If there is not one value for each variable.
+    """
+    trained, rest = model.trainable_variables, model.non_trainable_variables
+    loss, after = call_stateless(
+        [*trained, *rest, *model.metrics_variables],
+        [*trainable_variables, *non_trainable_variables, *metrics_variables],
+        lambda: model.compute_loss(**arguments),
+    )
+    middle, last = len(trained), len(trained) + len(rest)
+    return loss, (after[:middle], after[middle:last], after[last:])
 
 
 _LAYERS = ("trainable_variables", "non_trainable_variables")

@@ -31,7 +31,7 @@ from graphc.frontend.training.loops import (
 )
 from graphc.frontend.training.metrics import Mean, Metric
 from graphc.frontend.training.nonfinite import NonFinite, find_nonfinite
-from graphc.frontend.training.state_steps import call_step, takes_state
+from graphc.frontend.training.state_steps import call_step, compute_loss, takes_state
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
 from graphc.frontend.variables import Variable
@@ -259,6 +259,47 @@ class Trainer:
             loss = ops.sum(loss) if loss.shape else loss
             total = loss if total is None else total + loss
         return total
+
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        metrics_variables: Sequence[Any],
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """`compute_loss` with given values of the variables, which keep their own.
+
+        Args:
+            trainable_variables: A value for each of `trainable_variables`.
+            non_trainable_variables: A value for each of `non_trainable_variables`.
+            metrics_variables: A value for each of `metrics_variables`.
+            x: The inputs.
+            y: The targets.
+            y_pred: The outputs.
+            sample_weight: A weight for each sample.
+            training: Whether it is a training step.
+
+        Returns:
+            The loss, and the three groups of values after it.
+
+        Raises:
+            ValueError: If there is not one value for each variable.
+        """
+        return compute_loss(
+            self,
+            trainable_variables,
+            non_trainable_variables,
+            metrics_variables,
+            x=x,
+            y=y,
+            y_pred=y_pred,
+            sample_weight=sample_weight,
+            training=training,
+        )
 
     def _compiled_loss(
         self, loss: CompileLoss, y: Any, y_pred: Any, sample_weight: Any

@@ -57,7 +57,7 @@ def main() -> None:
             module = deserialize_portable_artifact(data, context)
         else:
             module = ir.Module.parse(data)
-        text = module.operation.get_asm(enable_debug_info=True)
+        text = str(module.operation.get_asm(enable_debug_info=True))
     sys.stdout.buffer.write(text.encode())
 
 

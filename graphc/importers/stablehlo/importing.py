@@ -12,6 +12,7 @@ from graphc.importers.stablehlo import (
     control,
     elementwise,
     indexing,
+    linalg,
     reduction,
     shape,
 )
@@ -36,6 +37,7 @@ IMPORTERS: Mapping[str, Importer] = {
     **contraction.IMPORTERS,
     **reduction.IMPORTERS,
     **indexing.IMPORTERS,
+    **linalg.IMPORTERS,
     **control.IMPORTERS,
     **chlo.IMPORTERS,
 }

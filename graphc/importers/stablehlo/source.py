@@ -32,11 +32,11 @@ def read_module(source: str | bytes) -> ir.Module:
     text = source if isinstance(source, str) else _text(bytes(source))
     _check_tokens(text)
     try:
-        return ir.Module.parse(text)
-    except ir.MLIRError as error:
-        raise _refusal(error, text) from None
+        return ir.Module.parse(text.encode())
     except UnicodeEncodeError:
         raise LoadError("a StableHLO module's text must be UTF-8") from None
+    except ir.MLIRError as error:
+        raise _refusal(error, text) from None
 
 
 def _check_size(source: str | bytes) -> None:
@@ -102,7 +102,7 @@ def _refusal(error: ir.MLIRError, text: str) -> ParseError | LoadError:
     location = ir.Location.from_attr(diagnostics[0].location.attr)
     if isinstance(location, ir.FileLineColLoc) and location.filename == "-":
         line, column = location.start_line, location.start_col
-        lines = text.splitlines()
+        lines = text.split("\n")
         shown = lines[line - 1] if 0 < line <= len(lines) else ""
         return ParseError(message, line=line, column=max(column, 1), source=shown)
     # An operation whose location names another file breaks a rule of its dialect.

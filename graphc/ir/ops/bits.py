@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.ir.opdef import (
     BITS,
+    FLOAT,
     INTEGER,
     NUMBER,
     Arg,
@@ -17,10 +18,18 @@ from graphc.ir.opdef import (
     Sample,
     Trait,
 )
-from graphc.ir.ops.elementwise import binary, unary
-from graphc.ir.register import primitive
+from graphc.ir.ops.elementwise import (
+    BINARY_ERRORS,
+    add,
+    binary,
+    compare,
+    select,
+    unary,
+)
+from graphc.ir.register import composite, primitive
 from graphc.ir.typerules import require, same_type, shaped
-from graphc.ir.types import BOOL, TensorType
+from graphc.ir.types import BOOL, DTYPES, TensorType
+from graphc.ir.values import Literal
 
 INTEGER_BINARY_ERRORS = (
     IllTyped(("i32[3]", "i32[4]"), "must have the same shape"),
@@ -203,6 +212,8 @@ def count_leading_zeros(x: TensorType) -> TensorType:
         Sample((Arg("u32[5]", 0, 1e9),), {"dtype": "f32"}),
         Sample(("bf16[3,4]",), {"dtype": "u16"}),
         Sample((Arg("i16[5]", 0, 3e4),), {"dtype": "f16"}),
+        Sample((Arg("i8[5]", -99, 99),), {"dtype": "u8"}),
+        Sample(("f64[3]",), {"dtype": "i64"}),
         Sample(("f16[]",), {"dtype": "bf16"}),
     ),
     errors=(
@@ -273,3 +284,39 @@ def bitcast_reshape(x: TensorType, *, dtype: DType) -> TensorType:
         x,
     )
     return TensorType(x.shape[:-1], dtype)
+
+
+# -- neighbours ------------------------------------------------------------------------
+
+
+@composite(
+    Kind.ELEMENTWISE,
+    infer=lambda x, y: same_type("next_after", x, y),
+    reference=np.nextafter,
+    vjp="it moves by the last place only",
+    dtypes=FLOAT,
+    traits=[Trait.READS_BITS],
+    samples=binary(),
+    errors=BINARY_ERRORS,
+    numerics="nan if an operand is nan; y where the operands are equal",
+)
+def next_after(x: Any, y: Any) -> Any:
+    """The number of the dtype that comes after x on the way to y."""
+    kind = x.type.dtype
+    bits = DTYPES[f"i{kind.bits}"]
+    # As integers, floats of one sign are in the order of their magnitudes.
+    number = bitcast_convert(x, dtype=bits)
+    away = compare(
+        compare(x, y, direction="LT"), compare(x, 0.0, direction="GT"), direction="EQ"
+    )
+    stepped = add(number, select(away, 1, Literal(-1, bits)))
+    top = kind.bits - 1
+    sign = shift_right_arithmetic(bitcast_convert(y, dtype=bits), top)
+    smallest = or_(shift_left(sign, top), 1)
+    is_zero = compare(x, 0.0, direction="EQ")
+    moved = bitcast_convert(select(is_zero, smallest, stepped), dtype=kind)
+    moved = select(compare(x, y, direction="EQ"), y, moved)
+    for operand in (x, y):
+        is_nan = compare(operand, operand, direction="NE")
+        moved = select(is_nan, operand, moved)
+    return moved

@@ -185,7 +185,7 @@ def _window_reference(
         pad_array(x, start, low, high) for x, start in zip(tensors, starts, strict=True)
     ]
     spread = dilation or (1,) * len(window)
-    shape = tuple(
+    shape: Any = tuple(
         window_count(size, dilated_size(width, holes), stride)
         for size, width, holes, stride in zip(
             padded[0].shape, window, spread, strides, strict=True

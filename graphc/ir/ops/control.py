@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.ir.body import as_tuple
@@ -178,6 +178,102 @@ def cond(
                 received=types_text(types),
             )
     return first
+
+
+# -- gradients that are given ----------------------------------------------------------
+
+
+def _given_pullback(
+    node: Node, cotangents: Sequence[Operand | None], wanted: Sequence[bool]
+) -> list[Operand | None]:
+    """A call of the given pullback; what it reads of the graph has its own gradient."""
+    assert node.graph is not None
+    given = node.op.decode(node.attributes, node.graph.module)
+    count: int = given["outputs"]
+    found: list[Operand | None] = [None] * len(node.operands)
+    if any(g is not None for g in cotangents[:count]):
+        floats = [i for i in range(count) if node.results[i].dtype.is_float]
+        seeds = [cotangents[i] or zeros(node.results[i].type) for i in floats]
+        kept = node.results[count:]
+        called = as_tuple(call(*seeds, *kept, graph=given["pullback"]))
+        places = (i for i, o in enumerate(node.operands) if o.type.dtype.is_float)
+        found = _placed(dict(zip(places, called, strict=False)), wanted)
+    if any(g is not None for g in cotangents[count:]):
+        flows = [i >= count and g is not None for i, g in enumerate(cotangents)]
+        swept = sweep(given["graph"], flows, wanted)
+        reached = [i for i, g in enumerate(swept.gradients) if g is not None]
+        swept.graph.results = [g for g in swept.gradients if g is not None]
+        swept.graph.remove_unread()
+        later = [g for g in cotangents[count:] if g is not None]
+        if not reached:
+            node.graph.module.remove(swept.graph)
+            return found
+        added = as_tuple(call(*node.operands, *later, graph=swept.graph))
+        for i, g in zip(reached, added, strict=True):
+            known = found[i]
+            found[i] = g if known is None else OPS["add"](known, g)
+    return found
+
+
+def _placed(
+    cotangents: Mapping[int, Operand], wanted: Sequence[bool]
+) -> list[Operand | None]:
+    return [cotangents.get(i) if flag else None for i, flag in enumerate(wanted)]
+
+
+@primitive(
+    Kind.OPAQUE,
+    lambda *operands, graph, pullback, outputs, run: run(graph, *operands),
+    pullback=_given_pullback,
+    samples=(
+        Sample(
+            ("f32[3]",),
+            {"graph": "sample_kept", "pullback": "sample_pullback", "outputs": 1},
+        ),
+    ),
+    errors=(
+        IllTyped(("f32[3]",), "attribute 'graph' is missing", {"outputs": 1}),
+        IllTyped(
+            ("f32[3]",),
+            "outputs must be within 1..2",
+            {"graph": "sample_kept", "pullback": "sample_pullback", "outputs": 3},
+        ),
+        IllTyped(
+            ("f32[3]",),
+            "graph @sample takes (f32[3])",
+            {"graph": "sample_kept", "pullback": "sample", "outputs": 1},
+        ),
+        IllTyped(
+            ("f32[3]",),
+            "pullback must return cotangents of the float operands: (f32[3])",
+            {"graph": "sample_map", "pullback": "sample_lost", "outputs": 1},
+        ),
+    ),
+)
+def custom_gradient(
+    *operands: TensorType, graph: Graph, pullback: Graph, outputs: int
+) -> tuple[TensorType, ...]:
+    """The results of a graph whose gradient is given by another graph.
+
+    The first results are the `outputs`; the others are for the pullback. That takes
+    the cotangent of each float output, then the others, and returns the cotangents of
+    the float operands, or of the first of them: none flows to the rest.
+    """
+    results = called_types("custom_gradient", graph, operands)
+    require(
+        1 <= outputs <= len(results),
+        f"custom_gradient: outputs must be within 1..{len(results)}",
+    )
+    seeds = [type for type in results[:outputs] if type.dtype.is_float]
+    found = called_types("custom_gradient", pullback, [*seeds, *results[outputs:]])
+    wanted = [type for type in operands if type.dtype.is_float]
+    if list(found) != wanted[: len(found)]:
+        raise GraphError(
+            "custom_gradient: pullback must return cotangents of the float operands:"
+            f" ({types_text(wanted)})",
+            received=types_text(found),
+        )
+    return results
 
 
 # -- steering differentiation and optimization -----------------------------------------

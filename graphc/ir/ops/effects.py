@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,17 @@ _WRITERS: list[Callable[[str], object]] = [_write_line]
 def write_lines_with(writer: Callable[[str], object]) -> None:
     """Makes `print` hand its lines to `writer`, which other output goes through."""
     _WRITERS[:] = [writer]
+
+
+@contextmanager
+def discarded_lines() -> Iterator[None]:
+    """While open, `print` prints nothing."""
+    previous = list(_WRITERS)
+    _WRITERS[:] = [lambda text: None]
+    try:
+        yield
+    finally:
+        _WRITERS[:] = previous
 
 
 class _Formatter(string.Formatter):

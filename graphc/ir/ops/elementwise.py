@@ -218,14 +218,19 @@ def negate(x: TensorType) -> TensorType:
     return x
 
 
+def _abs_vjp(g: Any, y: Any, x: Any) -> tuple[Any, ...]:
+    return (select(compare(x, 0.0, direction="GE"), g, negate(g)),)
+
+
 @primitive(
     Kind.ELEMENTWISE,
     np.abs,
-    vjp=lambda g, y, x: (multiply(g, sign(x)),),
+    vjp=_abs_vjp,
     dtypes=SIGNED,
     traits=[Trait.IDEMPOTENT],
     samples=unary(),
     errors=(IllTyped(("bool[3]",), "must be a signed number"),),
+    numerics="the derivative at 0 is 1",
 )
 def abs_(x: TensorType) -> TensorType:
     """The absolute value."""

@@ -37,7 +37,7 @@ def _fft_reference(re: Any, im: Any | None = None, *, kind: str, lengths: Any) -
     shape = list(re.shape)
     shape[-1] = _half(lengths[-1]) if kind == "RFFT" else lengths[-1]
     if 0 in shape:
-        found = np.zeros(shape, re.dtype if kind == "IRFFT" else complex)
+        found: Any = np.zeros(shape, re.dtype if kind == "IRFFT" else complex)
     else:
         axes = range(-len(lengths), 0)
         found = _TRANSFORMS[kind](re if im is None else re + 1j * im, lengths, axes)

@@ -75,6 +75,7 @@ _SAMPLES = (
     Sample(("f32[2,4,6,3]",), _HALVES),
     Sample(("f32[1,5,4,2]",), _PADDED),
     Sample(("f32[2,5,3]",), _LINE),
+    Sample(("f32[2,3]",), {"window": [], "strides": [], "padding": []}),
     Sample(("f64[2,5,3]",), _LINE),
     Sample(("f32[B,4,4,3]",), _HALVES),
     Sample(("f32[2,H,4,3]",), _PADDED),

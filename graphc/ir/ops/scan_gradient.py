@@ -259,13 +259,13 @@ class _Backward:
         """The sum of a term over all steps, taken from what was stacked."""
         node = term.source
         assert node is not None
-        stacks = [self.stacks[o] for o in node.operands if isinstance(o, Value)]
+        first, *second = [self.stacks[o] for o in node.operands if isinstance(o, Value)]
         attributes = node.op.decode(node.attributes, None)
         if node.op is reduce_sum:
             axes = [0, *(axis + 1 for axis in attributes["axes"])]
-            found = reduce_sum(*stacks, axes=axes)
+            found = reduce_sum(first, axes=axes)
         else:
-            found = _product_of_stacks(*stacks, **attributes)
+            found = _product_of_stacks(first, second[0], **attributes)
         values: dict[Value, Operand] = {node.result: found}
         insert = current_builder().insert
         clone_nodes(reversed(term.moves), values, insert, keep_names=False)

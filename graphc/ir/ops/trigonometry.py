@@ -16,6 +16,7 @@ from graphc.ir.ops.elementwise import (
     add,
     compare,
     divide,
+    maximum,
     multiply,
     negate,
     select,
@@ -129,11 +130,15 @@ def _sinh(x: Any) -> Any:
     return _with_sign(select(is_near, near, subtract(growing, vanishing)), x)
 
 
+def _sinh_vjp(g: Any, y: Any, x: Any) -> Any:
+    return (multiply(g, cosh(x)),)
+
+
 @composite(
     Kind.ELEMENTWISE,
     infer=unchanged,
     reference=np.sinh,
-    vjp=lambda g, y, x: (multiply(g, cosh(x)),),
+    vjp=_sinh_vjp,
     dtypes=FLOAT,
     samples=unary(),
     errors=UNARY_FLOAT_ERRORS,
@@ -181,11 +186,19 @@ def _asinh(x: Any) -> Any:
     return _with_sign(select(is_far, _log_of_double(size), near), x)
 
 
+def _asinh_slope(x: Any) -> Any:
+    """1 / sqrt(x^2 + 1), by an x that is scaled so that its square is finite."""
+    scale = divide(1.0, maximum(abs_(x), 1.0))
+    near = multiply(x, scale)
+    total = add(multiply(near, near), multiply(scale, scale))
+    return multiply(rsqrt(total), scale)
+
+
 @composite(
     Kind.ELEMENTWISE,
     infer=unchanged,
     reference=np.arcsinh,
-    vjp=_slope_vjp(lambda x: rsqrt(add(multiply(x, x), 1.0))),
+    vjp=_slope_vjp(_asinh_slope),
     dtypes=FLOAT,
     samples=unary(),
     errors=UNARY_FLOAT_ERRORS,
@@ -207,7 +220,7 @@ def _acosh(x: Any) -> Any:
     Kind.ELEMENTWISE,
     infer=unchanged,
     reference=np.arccosh,
-    vjp=_slope_vjp(lambda x: rsqrt(multiply(subtract(x, 1.0), add(x, 1.0)))),
+    vjp=_slope_vjp(lambda x: multiply(rsqrt(subtract(x, 1.0)), rsqrt(add(x, 1.0)))),
     dtypes=FLOAT,
     samples=unary(1.2, 4.0),
     errors=UNARY_FLOAT_ERRORS,

@@ -172,6 +172,10 @@ _SAMPLES = (
         },
     ),
     Sample(("f32[2]",), {"window": [5], "strides": [1], "padding": [[0, 0]]}),
+    Sample(
+        ("f32[5,4]",),
+        {"window": [1, 1], "strides": [1, 1], "padding": [[-1, 0], [0, -2]]},
+    ),
     Sample(("f32[]",), {"window": [], "strides": [], "padding": []}),
     Sample(
         (Arg("i32[6]", -9, 9),), {"window": [2], "strides": [2], "padding": [[0, 0]]}

@@ -55,7 +55,8 @@ def calls(text: str) -> list[tuple[str, ...]]:
             )
         ]
         assert all(parts), line
-        found.append(tuple(part.group(1) for part in parts if part))
+        texts = [part.group(1) for part in parts if part]
+        found.append(tuple(re.sub(r"<\[(\d)\]>", r"<\1>", text) for text in texts))
     return found
 
 

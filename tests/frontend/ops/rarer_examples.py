@@ -201,6 +201,29 @@ for _ord in (2, -2, "nuc"):
     batched("norm", CUBE, ord=_ord, axis=(1, 2))
     add("norm", CUBE, ord=_ord, axis=(2, 0), keepdims=True)
 
+# -- signals ---------------------------------------------------------------------------
+
+PARTS = (floats(BATCH, 5), floats(BATCH, 5))
+PLANES = (floats(BATCH, 3, 4), floats(BATCH, 3, 4))
+SIGNAL = floats(2, 20)
+batched("fft", PARTS)
+for _name in ("fft2", "ifft2"):
+    batched(_name, PLANES)
+batched("rfft", floats(BATCH, 7))
+add("rfft", floats(6), 8)
+add("rfft", floats(2, 9), fft_length=4)
+batched("irfft", PARTS)
+add("irfft", PARTS, 7)
+add("irfft", PARTS, fft_length=12)
+batched("stft", floats(BATCH, 20), 6, 3, 8)
+add("stft", SIGNAL, 5, 2, 8, window="hamming", center=False)
+add("stft", SIGNAL, 4, 4, 4, window=None)
+add("stft", SIGNAL, 3, 2, 5, window=np.float32([0.5, 1, 0.25]))
+_frames = tuple(floats(2, 6, 5) for _ in range(2))
+batched("istft", tuple(floats(BATCH, 6, 5) for _ in range(2)), 6, 3, 8)
+add("istft", _frames, 5, 2, 8, window="hamming", center=False)
+add("istft", _frames, 8, 4, 8, length=20)
+
 # -- sizes that depend on values -------------------------------------------------------
 
 add("nonzero", N)

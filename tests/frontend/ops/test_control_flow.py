@@ -381,3 +381,54 @@ def test_python_control_flow_names_these_functions() -> None:
 
     with pytest.raises(GraphError, match=r"ops\.cond; loop with ops\.while_loop"):
         graphc.jit(run)(1.0)
+
+
+# -- gradients that are given ----------------------------------------------------------
+
+
+def test_custom_gradient() -> None:
+    @ops.custom_gradient
+    def log1pexp(x: Any) -> Any:
+        e = ops.exp(x)
+
+        def gradient(*arguments: Any, upstream: Any = None) -> Any:
+            (upstream,) = arguments
+            return ops.multiply(upstream, 1.0 - 1.0 / ops.add(1.0, e))
+
+        return ops.log(1.0 + e), gradient
+
+    assert float(log1pexp(0.0)) == pytest.approx(np.log(2.0))
+    assert float(graphc.grad(log1pexp)(100.0)) == 1.0
+    second = graphc.grad(graphc.grad(log1pexp))(0.5)
+    assert float(second) == pytest.approx(np.exp(0.5) / (1 + np.exp(0.5)) ** 2)
+    looped = graphc.grad(lambda x: ops.sum(ops.map(log1pexp, x)))
+    np.testing.assert_allclose(looped(np.zeros(3, np.float32)), [0.5] * 3)
+
+
+def test_custom_gradient_of_structures_and_integers() -> None:
+    factor = ops.array(3.0)
+
+    @ops.custom_gradient
+    def scaled(pair: Any, count: Any) -> Any:
+        x, y = pair["x"], pair["y"]
+
+        def gradient(upstream: Any) -> Any:
+            return {"x": upstream["a"] * factor, "y": upstream["b"] * y}, count
+
+        return {"a": x * count, "b": y * y, "count": count}, gradient
+
+    def loss(x: Any, y: Any) -> Any:
+        out = scaled({"x": x, "y": y}, 2)
+        return out["a"] + out["b"]
+
+    found, (by_x, by_y) = graphc.jit(graphc.value_and_grad(loss, (0, 1)))(1.0, 4.0)
+    assert (float(found), float(by_x), float(by_y)) == (18, 3, 4)
+
+
+def test_custom_gradient_of_another_shape() -> None:
+    @ops.custom_gradient
+    def wrong(x: Any) -> Any:
+        return x, lambda upstream: ops.sum(upstream)
+
+    with pytest.raises(GraphError, match="one tensor like each argument"):
+        wrong(x3)

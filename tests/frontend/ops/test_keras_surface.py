@@ -38,12 +38,16 @@ def namespace(package: str, name: str) -> Any:
     return import_module(f"{package}.{name}")
 
 
-def signature(function: Callable[..., Any]) -> str:
-    """The parameters of a function with their defaults."""
+def signature(function: Callable[..., Any], like: str = "") -> str:
+    """The parameters of a function with their defaults.
+
+    Keyword-only ones that do not occur in the signature `like` are left out.
+    """
     parameters = [
         p.replace(annotation=p.empty)
         for p in inspect.signature(function).parameters.values()
         if p.kind is not p.VAR_KEYWORD
+        if not like or p.kind is not p.KEYWORD_ONLY or f"{p.name}=" in like
     ]
     return str(inspect.Signature(parameters))
 
@@ -80,7 +84,12 @@ def recorded_surface() -> dict[str, Any]:
         }
         for name in NAMESPACES
     }
-    return {"signatures": names, "dtypes": grouped(recorded_dtypes())}
+    result_type = namespace("keras", "backend").result_type
+    weak = {
+        kind.__name__: {name: result_type(name, kind) for name in NAMES}
+        for kind in (bool, int, float)
+    }
+    return {"signatures": names, "dtypes": grouped(recorded_dtypes()), "weak": weak}
 
 
 def grouped(dtypes: dict[str, dict[str, str]]) -> list[Any]:
@@ -137,7 +146,7 @@ def test_every_function_has_the_signature_of_keras(
     ours, theirs = namespace("graphc", name), surface["signatures"][name]
     public = set(ours.__all__) - NOT_IN_KERAS
     assert public <= set(theirs)
-    found = {key: signature(getattr(ours, key)) for key in public}
+    found = {key: signature(getattr(ours, key), theirs[key]) for key in public}
     assert found == {key: theirs[key] for key in public}
 
 
@@ -175,6 +184,16 @@ def test_result_dtypes_are_those_of_keras(surface: dict[str, Any]) -> None:
             for operands, theirs in results.items():
                 if function not in NORMALIZE_TO_FLOATS or "float" in operands:
                     assert our_dtype(function, operands) == theirs, (function, operands)
+
+
+@pytest.mark.parametrize("number", [2, 2.5, True])
+def test_numbers_are_weak(surface: dict[str, Any], number: Any) -> None:
+    ops = namespace("graphc", "ops")
+    for name, wanted in surface["weak"][type(number).__name__].items():
+        array = np.ones((2, 2), element(name))
+        assert ops.multiply(array, number).dtype == wanted
+        assert ops.multiply(number, array).dtype == wanted
+        assert ops.where(True, array, number).dtype == wanted
 
 
 @pytest.mark.slow

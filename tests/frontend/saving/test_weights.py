@@ -193,3 +193,27 @@ def test_tied_weights_stand_once_in_the_file(tmp_path: Path):
     header = (tmp_path / "w.safetensors").read_bytes()[8:].split(b"}}")[0] + b"}}"
     assert len(json.loads(header)) == 3  # kernel, bias, metadata
     model.load_weights(tmp_path / "w.safetensors")
+
+
+def headed(classes: int) -> graphc.Model:
+    body = [layers.Dense(5, name="body"), layers.Dense(classes, name="head")]
+    return graphc.Sequential([graphc.Input((4,)), *body], name="model")
+
+
+def test_what_does_not_fit_may_be_left_out(tmp_path: Path):
+    path = tmp_path / "w.safetensors"
+    source, target = headed(2), headed(3)
+    source.save_weights(path)
+    head = [np.array(w) for w in target.get_weights()[2:]]
+    with pytest.raises(LoadError, match="the file does not fit"):
+        target.load_weights(path)
+    with pytest.warns(UserWarning, match="not loaded: ") as caught:
+        target.load_weights(path, skip_mismatch=True)
+    said = [str(warning.message) for warning in caught]
+    assert said == [
+        "not loaded: head/bias: the file has f32[2], the variable is f32[3]",
+        "not loaded: head/kernel: the file has f32[5,2], the variable is f32[5,3]",
+    ]
+    wanted = [*source.get_weights()[:2], *head]
+    for found, want in zip(target.get_weights(), wanted, strict=True):
+        np.testing.assert_array_equal(found, want)

@@ -11,6 +11,7 @@ from graphc.ir import Graph, building, evaluate, tensor_type
 from graphc.ir.differentiate import differentiate
 from graphc.ir.ops import dot_general, reduce_sum
 from graphc.ir.ops.contraction import labelled_dot
+from tests.closeness import assert_close
 
 SIZES = dict(zip("abcdefgh", (2, 3, 1, 2, 3, 4, 2, 1), strict=True))
 
@@ -46,7 +47,7 @@ def test_labelled_dot_is_einsum(equation: tuple[str, str, str]):
     graph.verify()
     (found,) = evaluate(graph, *arrays)
     expected = np.einsum(f"{first},{second}->{result}", *arrays)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert_close(found, expected)
 
 
 def gradient_nodes(a: str, b: str, contract: Sequence[Sequence[int]]) -> list[str]:

@@ -93,7 +93,8 @@ def sparse_categorical_crossentropy(
     """The cross-entropy of labels that are class numbers.
 
     Args:
-        y_true: Labels in 0..C-1, ``[B, ...]`` or ``[B, ..., 1]``.
+        y_true: Labels in 0..C-1, ``[B, ...]`` or ``[B, ..., 1]``. Others, which no class
+            has, are not refused: their loss is 0, as in Keras on JAX.
         y_pred: Predictions ``[B, ..., C]``: probabilities, which are normalized and
             clipped to ``epsilon..1-epsilon``, or logits.
         from_logits: Whether predictions are logits.

@@ -1,0 +1,40 @@
+"""What graphc emits is read back as a graph that means the same."""
+
+import numpy as np
+import pytest
+
+import graphc
+from graphc.ir import OpDef, UnsupportedError, evaluate
+from graphc.ir.tolerance import mismatch
+from tests.op_cases import Case, dtype_cases, each_op, own_cases
+
+
+def assert_same_meaning(case: Case) -> None:
+    text = graphc.emit(case.graph)
+    if "custom_call" in text or "complex<" in text:  # which no import understands
+        with pytest.raises(
+            UnsupportedError, match=r"stablehlo\.(custom_call|complex|fft)"
+        ):
+            graphc.from_stablehlo(text)
+        return
+    graph = graphc.from_stablehlo(text)
+    assert [p.type for p in graph.parameters] == [p.type for p in case.graph.parameters]
+    found = evaluate(graph, *case.arrays)
+    wanted = evaluate(case.graph, *case.arrays)
+    for got, want in zip(found, wanted, strict=True):
+        assert got.dtype == want.dtype
+        problem = mismatch(got, want)
+        assert problem is None, f"{problem}\n{case.graph}\n{graph}"
+
+
+@each_op
+def test_samples(op: OpDef, rng: np.random.Generator):
+    for case in own_cases(op, rng):
+        assert_same_meaning(case)
+
+
+@pytest.mark.slow
+@each_op
+def test_samples_in_every_dtype(op: OpDef, rng: np.random.Generator):
+    for case in dtype_cases(op, rng):
+        assert_same_meaning(case)
