@@ -4,12 +4,14 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n 2 -q
 SHARD  ?= 1/1
+N      ?= 5000
+SEED   ?= 0
 
 # Exit status 5 says that no test was selected, which is no failure here.
 MAY_BE_EMPTY = || { status=$$?; [ $$status -eq 5 ] || exit $$status; echo "no tests selected"; }
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-torch mutants lint types venv dev clean
+.PHONY: help demo test test-long test-torch fuzz mutants lint types venv dev clean
 
 help:
 	@echo "make demo        install graphc and run its demonstration"
@@ -17,6 +19,7 @@ help:
 	@echo "make test-long   the slow tests; SHARD=2/7 runs the second of seven parts"
 	@echo "make test-torch  the tests that need torch"
 	@echo "make mutants     how many seeded compiler bugs the checks notice"
+	@echo "make fuzz        random programs against the compiler; N=5000 SEED=0"
 	@echo "make lint types  style and type checks"
 	@echo "make venv dev    the virtual environment, bare or for development"
 	@echo "make clean       remove caches and build products"
@@ -36,6 +39,9 @@ test-torch: $(VENV)/.stamp-dev $(VENV)/.stamp-torch
 mutants: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.mutation --shard $(SHARD)
 
+fuzz: $(VENV)/.stamp-dev
+	$(BIN)/python -m graphc.fuzz --count $(N) --seed $(SEED) --output build/fuzz
+
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -54,7 +60,7 @@ clean:
 
 $(VENV)/.stamp-torch: | $(BIN)/python
 	@echo "Installing torch"
-	$(PIP) torch==2.13.0
+	$(PIP) torch==2.13.0 expecttest
 	@touch $@
 
 $(VENV)/.stamp-%: pyproject.toml | $(BIN)/python

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,18 @@ def own_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
 def dtype_cases(op: OpDef, rng: np.random.Generator) -> Iterator[Case]:
     """The samples of an op in all other dtypes that it takes."""
     for sample in op.samples:
-        for variant in in_every_dtype(op, sample):
-            try:
-                yield make_case(op, variant, rng)
-            except GraphError:  # the op does not take this dtype
-                continue
+        yield from variant_cases(op, sample, rng)
+
+
+def variant_cases(
+    op: OpDef, sample: Sample, rng: np.random.Generator
+) -> Iterator[Case]:
+    """One sample of an op in all other dtypes that it takes."""
+    for variant in in_every_dtype(op, sample):
+        try:
+            yield make_case(op, variant, rng)
+        except GraphError:  # the op does not take this dtype
+            continue
 
 
 def dtype_cover(op: OpDef, rng: np.random.Generator) -> list[Case]:
@@ -113,8 +121,33 @@ def dtype_cover(op: OpDef, rng: np.random.Generator) -> list[Case]:
     cases = sorted(
         dtype_cases(op, rng), key=lambda c: any(not a.size for a in c.arrays)
     )
-    seen: set[Any] = set()
-    kept: list[Case] = []
+    return _cover(cases, set())
+
+
+def spread_cases(op: OpDef, rng: np.random.Generator) -> list[Case]:
+    """Each sample of an op at least once, and each dtype in each place.
+
+    The dtypes are spread over the samples; the first one comes in its own dtypes too.
+    """
+    own = list(own_cases(op, rng))
+    variants = [list(variant_cases(op, sample, rng)) for sample in op.samples]
+    # Of every sample in turn the first that is left, so that no two are alike.
+    turns = [v[i:] + v[:i] for i, v in enumerate(variants)]
+    dealt = [case for turn in zip_longest(*turns) for case in turn if case is not None]
+    dealt.sort(key=lambda case: any(not a.size for a in case.arrays))
+    chosen = _cover(dealt, dtype_places(own[0]))
+    used = {id(case) for case in chosen}
+    unused = [
+        case
+        for case, others in zip(own[1:], variants[1:], strict=True)
+        if not any(id(other) in used for other in others)
+    ]
+    return [own[0], *unused, *chosen]
+
+
+def _cover(cases: Iterable[Case], seen: set[tuple[str, int, DType]]) -> list[Case]:
+    """The cases that have a dtype in a place where none before them has it."""
+    seen, kept = set(seen), []
     for case in cases:
         places = dtype_places(case)
         if not places <= seen:

@@ -47,16 +47,19 @@ LAYERS = {
     "frontend": Layer({"ir", "frontend"}, FRONTEND),
     "frontend/execution.py": Layer({"ir", "frontend", "runtime"}, FRONTEND),
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
+    "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
     "utils": Layer({"ir", "frontend", "utils"}, FRONTEND),
 }
 # What users import by Keras's names: re-exports, each a file or a folder of its own.
 NAMESPACES = {
     *("activations.py", "backend.py", "callbacks.py", "config.py", "constraints.py"),
     *("dtype_policies.py", "errors.py", "initializers.py", "layers.py", "losses.py"),
-    *("metrics.py", "mixed_precision.py", "models.py", "ops.py", "optimizers"),
+    *("metrics.py", "mixed_precision.py", "models.py", "ops", "optimizers"),
     *("random.py", "regularizers.py", "saving.py", "tree.py"),
 }
-LAYERS |= dict.fromkeys(NAMESPACES, Layer({"ir", "frontend", "optimizers"}, FRONTEND))
+LAYERS |= dict.fromkeys(
+    NAMESPACES, Layer({"ir", "frontend", "ops", "optimizers"}, FRONTEND)
+)
 TOP = {*LAYERS, "cli", "__init__.py"}
 LAYERS["cli"] = Layer(TOP, FRONTEND | {"click", "sklearn", "pydoc_data"})
 LAYERS["__init__.py"] = Layer(TOP, set())

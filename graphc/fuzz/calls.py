@@ -20,6 +20,7 @@ from graphc.ir.ops import (
     cond,
     convert,
     cosine,
+    custom_gradient,
     iota,
     maximum,
     minimum,
@@ -258,6 +259,39 @@ def _first_of(array: Array) -> Array:
     return array[0] if len(array) else np.zeros(array.shape[1:], array.dtype)
 
 
+# -- given gradients -------------------------------------------------------------------
+
+
+def custom_any(growth: Growth) -> Value | None:
+    """A new graph whose gradient is any other new graph."""
+    choices = growth.choices
+    arguments = arguments_of(growth)
+    if arguments is None:
+        return None
+    forward = callee_of(growth, arguments)
+    results = _some_values(forward)
+    forward.graph.results = results
+    outputs = choices.integer(1, len(results))
+    read = [v for v in results[:outputs] if v.dtype.is_float] + results[outputs:]
+    types = [v.type for v in read]
+    wanted = [v.type for v in arguments if v.dtype.is_float]
+    symbols = set[str]().union(*(type.symbols for type in [*types, *wanted]))
+    if not symbols <= _bare_symbols(types):
+        return None
+    pullback = callee(growth, types, [forward.arrays[v] for v in read], 0)
+    cotangents = _fitting(pullback, wanted)
+    if not cotangents:
+        return None
+    pullback.graph.results = cotangents
+    return growth.apply(
+        custom_gradient,
+        *arguments,
+        graph=forward.graph,
+        pullback=pullback.graph,
+        outputs=outputs,
+    )
+
+
 # -- combiners -------------------------------------------------------------------------
 
 _COMBINERS: list[tuple[OpDef, float]] = [
@@ -324,6 +358,7 @@ CALLING: dict[OpDef, Recipe] = {
     cond: cond_any,
     while_: while_any,
     scan: scan_any,
+    custom_gradient: custom_any,
     reduce: reduce_any,
     reduce_window: reduce_window_any,
 }

@@ -126,10 +126,11 @@ def _results(growth: Growth) -> list[Operand]:
     """Values that nothing reads, but for some, and any others."""
     choices = growth.choices
     ends = [v for v in growth.values if v.node is not None and not v.uses]
-    found: list[Operand] = [v for v in ends if choices.chance(70)][-8:]
+    found: list[Operand] = []
+    found += [v for v in ends if choices.chance(70)][-8:]
     found += choices.subset(growth.values[-3:])
     if choices.chance(5):
         found.append(growth.literal(growth.dtype(), LOW, HIGH))
     if choices.chance(5):
         found.append(choices.pick(growth.values))
-    return found or growth.values[-1:]
+    return found or [growth.values[-1]]

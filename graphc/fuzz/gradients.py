@@ -13,8 +13,8 @@ from graphc.ir.differentiate import differentiate
 from graphc.ir.errors import GraphError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
-from graphc.ir.opdef import FLOAT
-from graphc.ir.ops import add, constant, convert, multiply, reduce_sum
+from graphc.ir.opdef import FLOAT, Arg
+from graphc.ir.ops import add, constant, convert, custom_gradient, multiply, reduce_sum
 from graphc.ir.types import DTYPES, F64
 
 STEP = 1e-6
@@ -88,12 +88,15 @@ def _loss(graph: Graph, rng: np.random.Generator) -> Graph | None:
 
 def _is_smooth(graph: Graph) -> bool:
     """Whether differences tell the gradients of all ops in it, by their records."""
-    return all(
-        sample.smooth
-        for reached in graph.reachable()
-        for node in reached.nodes
-        for sample in node.op.samples
+    nodes = [node for reached in graph.reachable() for node in reached.nodes]
+    if any(node.op is custom_gradient for node in nodes):
+        return False
+    samples = [sample for node in nodes for sample in node.op.samples]
+    # An op whose samples raise a diagonal has no gradient at singular matrices.
+    regular = any(
+        isinstance(o, Arg) and o.diagonal for sample in samples for o in sample.operands
     )
+    return not regular and all(sample.smooth for sample in samples)
 
 
 def _slope(

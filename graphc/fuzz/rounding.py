@@ -42,8 +42,10 @@ def spreads(graph: Graph, arrays: Sequence[Array], seed: int) -> list[Array]:
     plain = run(graph, "autodiff,inline")
     reference = evaluate(graph, *arrays)
     rng = np.random.default_rng(seed)
-    runs = [_with_errors(plain, arrays, rng) for _ in range(RUNS)]
-    runs.append(evaluate(plain, *arrays, dtype="f64"))
+    runs = [
+        *(_with_errors(plain, arrays, rng) for _ in range(RUNS)),
+        evaluate(plain, *arrays, dtype="f64"),
+    ]
     with np.errstate(all="ignore"):
         return [
             np.max([_distance(results[i], want) for results in runs], axis=0)

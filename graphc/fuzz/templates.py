@@ -188,7 +188,9 @@ def _resized(template: Template, sizes: Mapping[Dim, Dim]) -> Template:
 
     def attribute(name: str, value: Any) -> Any:
         kind = template.op.attributes[name].kind
-        if kind is AttributeKind.SHAPE and value is not None:
+        if value is None:
+            return None
+        if kind is AttributeKind.SHAPE:
             return [other(v) for v in value]
         return other(value) if kind is AttributeKind.DIM else value
 

@@ -95,7 +95,9 @@ class Node:
     def extend(self, types: Iterable[TensorType]) -> tuple[Value, ...]:
         """Adds results of these types behind those the node has, and returns them."""
         first = len(self.results)
-        added = tuple([Value(t, self.graph, self, first + i) for i, t in enumerate(types)])
+        added = tuple(
+            [Value(t, self.graph, self, first + i) for i, t in enumerate(types)]
+        )
         self.results = (*self.results, *added)
         return added
 

@@ -16,8 +16,8 @@ from graphc.frontend.ops.decompositions import (
     solve_triangular,
     svd,
 )
+from graphc.frontend.ops.directional import jvp
 from graphc.frontend.ops.reduction import norm
-from graphc.frontend.ops.vectorization import jvp
 
 __all__ = [
     "cholesky",

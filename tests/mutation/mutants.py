@@ -32,6 +32,7 @@ class Mutant:
         replace: What stands in their place.
         bug: What is wrong.
         equivalent: Why no test can tell the difference; empty for a real bug.
+        missed: Whether it is known that no check notices it.
     """
 
     file: str
@@ -40,6 +41,7 @@ class Mutant:
     replace: str
     bug: str
     equivalent: str = ""
+    missed: bool = False
 
     @property
     def name(self) -> str:

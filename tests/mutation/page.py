@@ -24,7 +24,11 @@ There are {count} bugs in {files} files:
 {kinds}
 
 The run fails if fewer than 95 of 100 are noticed. An edit that changes nothing that
-could be noticed is no bug and is not counted. These are:
+could be noticed is no bug and is not counted. Bugs that no check notices so far:
+
+{missed}
+
+Edits that are no bugs:
 
 {equivalent}
 """
@@ -35,19 +39,22 @@ def page(mutants: list[Mutant]) -> str:
     real = [mutant for mutant in mutants if not mutant.equivalent]
     folders = Counter(mutant.file.rsplit("/", 1)[0] for mutant in real)
     kinds = [f"| `{folder}` | {count} |" for folder, count in sorted(folders.items())]
-    equivalent = [
-        f"* `{mutant.name}`: {mutant.equivalent}.\n"
-        f"  `{_line(mutant.find)}` becomes `{_line(mutant.replace)}`"
-        for mutant in mutants
-        if mutant.equivalent
-    ]
+    equivalent = [_item(mutant) for mutant in mutants if mutant.equivalent]
+    missed = [_item(mutant) for mutant in real if mutant.missed]
     return HEAD.format(
         path="`tests/mutation/mutants.jsonl`",
         count=len(real),
         files=len({mutant.file for mutant in real}),
         kinds="\n".join(["| folder | bugs |", "|---|---|", *kinds]),
+        missed="\n".join(missed),
         equivalent="\n".join(equivalent),
     )
+
+
+def _item(mutant: Mutant) -> str:
+    why = f": {mutant.equivalent}" if mutant.equivalent else ""
+    edit = f"`{_line(mutant.find)}` becomes `{_line(mutant.replace)}`"
+    return f"* `{mutant.name}`{why}.\n  {edit}"
 
 
 def _line(text: str) -> str:

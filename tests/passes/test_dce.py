@@ -97,3 +97,21 @@ def test_keeps_effects_and_calls_of_graphs_that_have_some(check_pass):
               return %0
             }""",
     )
+
+
+def test_keeps_a_choice_of_which_one_branch_has_an_effect(check_pass):
+    check_pass(
+        DeadCodeElimination(),
+        before="""
+            graph @f(%p: bool[], %x: f32[4]) -> (f32[4]) {
+              %0 = cond(%p, %x) {branches=["quiet","loud"]} : f32[4]
+              return %x
+            }
+            graph @quiet(%x: f32[4]) -> (f32[4]) {
+              return %x
+            }
+            graph @loud(%x: f32[4]) -> (f32[4]) {
+              %0 = notify(%x) : f32[4]
+              return %0
+            }""",
+    )

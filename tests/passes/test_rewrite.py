@@ -137,6 +137,9 @@ def test_changes_in_place_are_numbered(graph, rewriter, ledger):
         "  return %y",
     ]
     assert [r.rule for r in ledger.rewrites] == ["operand", "move", "results"]
+    assert [(r.number, r.pass_name) for r in ledger.rewrites] == [
+        (number, rewriter.pass_name) for number in (1, 2, 3)
+    ]
 
 
 def test_attributes(rewriter):

@@ -20,11 +20,11 @@ from tests.op_cases import (
     Array,
     Case,
     dtype_cases,
-    dtype_cover,
     each_op,
     in_dtype,
     is_plain,
     own_cases,
+    spread_cases,
 )
 from tests.op_samples import bound_graph, sample_types
 from tests.runtime.agreement import assert_agreement, flushed
@@ -82,7 +82,7 @@ def default_cases(op: OpDef, rng: np.random.Generator) -> list[Case]:
         return [first_case(op, rng)]
     if op.kind is Kind.ELEMENTWISE:
         return list(own_cases(op, rng))
-    return [*own_cases(op, rng), *dtype_cover(op, rng)]
+    return spread_cases(op, rng)
 
 
 def programs(ops: Iterable[OpDef]) -> list[Any]:

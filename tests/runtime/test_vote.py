@@ -76,6 +76,28 @@ def test_the_nodes_behind_a_wrong_one_are_not_accused(monkeypatch: pytest.Monkey
     assert all("= tanh(" in dispute.line for dispute in disputes)
 
 
+ALIKE = """\
+graph @f(%x: f32[2], %y: f32[2], %z: f32[2]) -> (f32[2], f32[2], f32[2]) {
+  %a = sign(%x) : f32[2]
+  %b = sign(%y) : f32[2]
+  %p = print(%b) {format="b = {}"} : f32[2]
+  %c = sign(%z) : f32[2]
+  return %a, %p, %c
+}
+"""
+
+
+def test_nodes_that_are_alike_are_voted_on_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(SPELLINGS, "sign", Spelling("tanh"))
+    arrays = [np.float32(pair) for pair in ([0, 20], [-20, 0], [20, 0.5])]
+    (dispute,) = vote(parse(ALIKE), arrays, XLA, every=True).disputes
+    assert dispute.line == "%c = sign(%z) : f32[2]"
+    assert (dispute.count, dispute.index) == (1, (1,))
+    assert capsys.readouterr().out == ""  # effects are left out
+
+
 def test_a_wrong_axis_is_found(monkeypatch: pytest.MonkeyPatch):
     lower = LOWERINGS["reduce_sum"]
 

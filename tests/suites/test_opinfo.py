@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),  # torch's, of its own samples
 ]
 
-MOST = 16
+MOST = 12
 """Of an op's cases, so many are run: the first ones by hash."""
 
 

@@ -13,6 +13,7 @@ from graphc.frontend.ops import (
     crossentropy,
     data_dependent,
     decompositions,
+    directional,
     elementwise,
     given_gradients,
     indexing,
@@ -40,6 +41,7 @@ from graphc.frontend.ops.creation import *
 from graphc.frontend.ops.crossentropy import *
 from graphc.frontend.ops.data_dependent import *
 from graphc.frontend.ops.decompositions import *
+from graphc.frontend.ops.directional import *
 from graphc.frontend.ops.elementwise import *
 from graphc.frontend.ops.given_gradients import *
 from graphc.frontend.ops.indexing import *
@@ -69,6 +71,7 @@ __all__ += creation.__all__
 __all__ += crossentropy.__all__
 __all__ += data_dependent.__all__
 __all__ += decompositions.__all__
+__all__ += directional.__all__
 __all__ += elementwise.__all__
 __all__ += given_gradients.__all__
 __all__ += indexing.__all__

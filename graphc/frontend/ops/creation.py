@@ -263,8 +263,8 @@ def geomspace(
     Arguments as `linspace`.
     """
     a, b = (tensor(materialize(v)) for v in promote(start, stop, also=[float]))
-    size = [elementwise.log(elementwise.absolute(end)) for end in (a, b)]
-    powers = elementwise.exp(linspace(*size, num, endpoint, axis=axis))
+    first, last = (elementwise.log(elementwise.absolute(end)) for end in (a, b))
+    powers = elementwise.exp(linspace(first, last, num, endpoint, axis=axis))
     sign = elementwise.sign(a)
     if sign.ndim:
         sign = moveaxis(

@@ -504,7 +504,7 @@ def rgb_to_grayscale(images: TensorLike, data_format: str | None = None) -> Tens
         return tensor(operand)
     if operand.shape[channels] != 3:
         refuse(f"Expected 1 or 3 channels. Received: images {operand.type}")
-    shares = np.float32([[0.2989], [0.5870], [0.1140]])
+    shares = np.array([[0.2989], [0.5870], [0.1140]], np.float32)
     found = _mixed(widen(floats(tensor(operand))), shares, channels)
     return tensor(in_dtype(found, operand.dtype))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -93,7 +93,7 @@ def _sampled(
             ]
             every = functools.reduce(logic.logical_and, valid)
             part = logic.where(_widened(every, kept), part, fill_value)
-        weight = functools.reduce(operator.mul, (share for _, share in corner))
+        weight: Any = math.prod(share for _, share in corner)
         if isinstance(weight, Tensor):
             weight = _widened(weight, kept)
         part = part * weight

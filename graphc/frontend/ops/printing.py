@@ -43,11 +43,12 @@ def print(*values: TensorLike, **named: TensorLike) -> Any:
 
     Example:
         >>> import graphc
+        >>> import numpy as np
         >>> @graphc.jit
         ... def step(x):
-        ...     graphc.ops.print("x = {}, largest {largest:.2f}", x, largest=x.max())
+        ...     graphc.ops.print("x = {}, largest {largest:.2f}", x, largest=X)
         ...     return x * 2
-        >>> _ = step([1.0, 3.0])
+        >>> _ = step(np.float32([1, 3]))
         x = [1. 3.], largest 3.00
     """
     given, format = list(values), ""

@@ -1,4 +1,4 @@
-"""Rarer functions of elements: divisors, neighbours of floats, parts of numbers."""
+"""Rarer functions of elements: divisors, neighbours of floats, Bessel functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphc.frontend.ops import elementwise, logic, reduction
 from graphc.frontend.ops.arrangement import broadcast_to
 from graphc.frontend.ops.control_flow import while_loop
 from graphc.frontend.ops.creation import ones_like, zeros_like
-from graphc.frontend.ops.elementwise import below, differs, equals, zero_like
+from graphc.frontend.ops.elementwise import differs, zero_like
 from graphc.frontend.ops.operands import (
     TensorLike,
     broadcast_shape,
@@ -23,7 +23,7 @@ from graphc.frontend.ops.operands import (
 )
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor
-from graphc.ir import Literal, Value
+from graphc.ir import Value
 from graphc.ir import dtype as ir_dtype
 from graphc.ir import ops as ir_ops
 from graphc.ir.ops.along_axes import in_dtype, widen
@@ -36,6 +36,7 @@ __all__ = [
     "fmin",
     "fmod",
     "gcd",
+    "i0",
     "imag",
     "isreal",
     "lcm",
@@ -167,22 +168,7 @@ def _powers_of_two(exponent: Any, bits: int) -> list[Value]:
 @op
 def nextafter(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The float next to x1 in the direction of x2, broadcast."""
-    a, b = matched(x1, x2, also=[float])
-    a = materialize(a)
-    dtype = a.dtype
-    whole = ir_dtype(f"int{dtype.bits}")
-    bits = ir_ops.bitcast_convert(a, dtype=whole)
-    zero = zero_like(a)
-    # One more in the bits is one step away from 0, for either sign.
-    outward = equals(below(zero, a), below(a, b))
-    step = ir_ops.select(outward, ir_ops.add(bits, 1), ir_ops.subtract(bits, 1))
-    lowest = Literal(-(2 ** (dtype.bits - 1)) + 1, whole)
-    smallest = ir_ops.select(below(b, zero), lowest, Literal(1, whole))
-    step = ir_ops.select(equals(a, zero), smallest, step)
-    moved = ir_ops.bitcast_convert(step, dtype=dtype)
-    found = ir_ops.select(equals(a, b), b, moved)
-    absent = ir_ops.or_(differs(a, a), differs(b, b))
-    return tensor(ir_ops.select(absent, Literal(math.nan, dtype), found))
+    return tensor(ir_ops.next_after(*matched(x1, x2, also=[float])))
 
 
 # -- parts of numbers ------------------------------------------------------------------
@@ -225,7 +211,15 @@ def angle(x: TensorLike) -> Tensor:
     return tensor(ir_ops.atan2(zero_like(operand), operand))
 
 
-# -- sinc ------------------------------------------------------------------------------
+# -- special functions -----------------------------------------------------------------
+
+
+@op
+def i0(x: TensorLike) -> Tensor:
+    """The modified Bessel function of the first kind, of order 0."""
+    operand = floats(x)
+    growth = ir_ops.exponential(ir_ops.abs_(operand))
+    return tensor(ir_ops.multiply(ir_ops.bessel_i0e(operand), growth))
 
 
 @op

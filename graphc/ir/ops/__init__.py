@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from graphc.ir.opdef import OPS, OpDef
 from graphc.ir.ops import (
     activation,
+    bessel,
     bits,
     combiners,
     contraction,
@@ -61,6 +62,7 @@ FAMILIES = (
     loops,
     special,
     gamma,
+    bessel,
     trigonometry,
     activation,
     probability,

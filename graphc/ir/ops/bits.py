@@ -213,7 +213,7 @@ def count_leading_zeros(x: TensorType) -> TensorType:
         Sample(("bf16[3,4]",), {"dtype": "u16"}),
         Sample((Arg("i16[5]", 0, 3e4),), {"dtype": "f16"}),
         Sample((Arg("i8[5]", -99, 99),), {"dtype": "u8"}),
-        Sample(("f64[3]",), {"dtype": "i64"}),
+        Sample((Arg("i64[3]", -9, 9),), {"dtype": "u64"}),
         Sample(("f16[]",), {"dtype": "bf16"}),
     ),
     errors=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ def write_lines_with(writer: Callable[[str], object]) -> None:
 
 
 @contextmanager
-def discarded_lines() -> Iterator[None]:
+def discarded_lines() -> Generator[None, None, None]:
     """While open, `print` prints nothing."""
     previous = list(_WRITERS)
     _WRITERS[:] = [lambda text: None]

@@ -52,7 +52,7 @@ def _while_reference(*carries: Any, cond: Graph, body: Graph, run: Any) -> Any:
 def while_(
     carry: TensorType, *carries: TensorType, cond: Graph, body: Graph
 ) -> tuple[TensorType, ...]:
-    """The carries after running `body` on them for as long as `cond` of them is true."""
+    """The carries after running `body` on them while `cond` of them is true."""
     types = (carry, *carries)
     answer = called_types("while", cond, types)
     require(

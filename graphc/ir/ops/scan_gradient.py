@@ -21,7 +21,7 @@ from graphc.ir.build import building, current_builder
 from graphc.ir.differentiate import Sweep, dependent_values, sweep, zeros
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node, clone_graph, clone_nodes, lookup
-from graphc.ir.opdef import OPS, DType, IntLists, Kind
+from graphc.ir.opdef import OPS, DType, IntLists, Kind, Trait
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype
 from graphc.ir.ops.contraction import dot_general, labelled_dot
 from graphc.ir.ops.elementwise import add, convert
@@ -368,7 +368,11 @@ class _Backward:
         node = value.node
         if node is None:
             return value in self.carried
-        if node not in self.forward or self.loop.recompute:
+        if node not in self.forward:
+            return False
+        if Trait.EFFECT in node.op.traits:
+            return True  # computing it again would have the effect again
+        if self.loop.recompute:
             return False
         return value in self.varying and node.op.kind is not Kind.BROADCAST
 

@@ -149,6 +149,35 @@ graph @step(%x: bf16[2,3], %w: f32[3,3]) -> (f32[2,3]) {
     assert len(nodes_of(gradient, "dot_general")) == 1
 
 
+@pytest.mark.parametrize("recompute", ["false", "true"])
+def test_a_gradient_does_not_repeat_the_effects_of_a_loop(
+    recompute: str, capsys: pytest.CaptureFixture[str]
+):
+    graph = parse(f"""
+graph @f(%x: f32[], %w: f32[]) -> (f32[]) {{
+  %0 = scan(%x, %w) {{body="step", carries=1, length=3, recompute={recompute}}} : f32[]
+  return %0
+}}
+graph @step(%x: f32[], %w: f32[]) -> (f32[]) {{
+  %0 = print(%w) {{format="w is {{}}"}} : f32[]
+  %1 = print(%x) {{format="x is {{}}"}} : f32[]
+  %2 = multiply(%1, %0) : f32[]
+  return %2
+}}
+""")
+    gradient = differentiate(graph, [0, 1])
+    gradient.verify()
+    found = evaluate(gradient, np.float32(2), np.float32(3))
+    assert [float(a) for a in found] == [54, 27, 54]
+    printed = capsys.readouterr().out.split("\n")
+    assert sum(line.startswith("w is 3") for line in printed) == 3
+    assert [line for line in printed if line.startswith("x")] == [
+        "x is 2.0",
+        "x is 6.0",
+        "x is 18.0",
+    ]
+
+
 def test_a_branch_has_the_cotangents_that_any_branch_has():
     graph = parse("""
 graph @f(%i: i32[], %x: f32[3], %y: f32[3], %z: f32[3]) -> (f32[]) {

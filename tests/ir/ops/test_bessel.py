@@ -1,0 +1,26 @@
+"""The scaled Bessel functions against SciPy."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+from tests.closeness import ulp_error
+from tests.op_results import body
+
+SIZES = np.concatenate([np.geomspace(1e-20, 1, 200), np.linspace(0.1, 100, 2000)])
+ARGUMENTS = np.concatenate([SIZES, -SIZES, np.geomspace(100, 1e20, 100)])
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("order", [0, 1])
+def test_full_accuracy_everywhere(order: int, kind: str):
+    x = ARGUMENTS.astype(kind)
+    expected = (special.i0e, special.i1e)[order](x.astype(np.float64))
+    assert ulp_error(body(f"bessel_i{order}e", x), expected) <= 16
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_special_values(kind: str):
+    x = np.array([-np.inf, -0.0, 0, np.inf, np.nan], kind)
+    np.testing.assert_array_equal(body("bessel_i0e", x), [0, 1, 1, 0, np.nan])
+    np.testing.assert_array_equal(body("bessel_i1e", x), [0, 0, 0, 0, np.nan])
