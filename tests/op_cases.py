@@ -22,10 +22,6 @@ Array = np.ndarray[Any, Any]
 each_op = pytest.mark.parametrize(
     "op", [pytest.param(op, id=name) for name, op in sorted(OPS.items())]
 )
-each_composite = pytest.mark.parametrize(
-    "op",
-    [pytest.param(op, id=name) for name, op in sorted(OPS.items()) if op.is_composite],
-)
 
 
 @dataclass

@@ -40,7 +40,7 @@ def invoke(*arguments: object, text: str | None = None) -> Result:
 def test_help_names_the_commands() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    for name in ("demo", "show", "opt", "run", "doctor"):
+    for name in ("demo", "show", "opt", "run", "vote", "ops", "doctor"):
         assert name in result.output
 
 
@@ -69,9 +69,8 @@ def test_opt_reads_standard_input_and_writes_text() -> None:
 
 def test_opt_times_dumps_and_writes_a_file(gir: Path, tmp_path: Path) -> None:
     out, dumps = tmp_path / "out.gir", tmp_path / "dumps"
-    result = invoke(
-        "opt", gir, "-p", "cse,dce", "-o", out, "--dump-dir", dumps, "--time-passes"
-    )
+    options = ("--check", "--time-passes", "--dump-dir", dumps)
+    result = invoke("opt", gir, "-p", "cse,dce", "-o", out, *options)
     assert result.exit_code == 0, result.output
     assert len(parse(out.read_text())) == 3
     assert any("cse" in p.name for p in dumps.iterdir())

@@ -5,8 +5,16 @@ from typing import ClassVar
 
 import pytest
 
-from graphc.ir import Graph, PassError, parse
-from graphc.ir.ops import add, subtract, tanh
+from graphc.ir import OPS, Graph, OpDef, PassError, building, parse
+from graphc.ir.ops import (
+    add,
+    convert,
+    reduce_sum,
+    subtract,
+    tanh,
+    value_and_gradient,
+)
+from graphc.ir.types import F64
 from graphc.passes import (
     GraphPass,
     Ledger,
@@ -18,6 +26,7 @@ from graphc.passes import (
 from graphc.passes.canonicalize import RULES
 from graphc.passes.meaning import Meaning
 from graphc.passes.rule import Rule
+from tests.op_samples import sample_graph
 from tests.passes.test_rules import apply, programs
 
 DIFFERENCE = """
@@ -119,3 +128,30 @@ def test_algebraic_rules_hold_over_finite_fields(rule: Rule):
                 continue  # over finite fields floats are all the same
             result, fired = apply(rule, graph)
             assert not fired or Meaning(graph).difference(result) is None
+
+
+def gradient_of(op: OpDef, graph: Graph) -> Graph:
+    """A graph that asks for the gradient of the sum of a graph's float results."""
+    floats = [r for r in graph.results if r.type.dtype.is_float]
+    wrt = [p.index for p in graph.parameters if p.dtype.is_float]
+    if isinstance(op.vjp, str) or not floats or not wrt:
+        return graph
+    with building(graph):
+        sums = [reduce_sum(r, axes=list(range(r.type.rank))) for r in floats]
+        total = convert(sums[0], dtype=F64)
+        for each in sums[1:]:
+            total = add(total, convert(each, dtype=F64))
+        graph.results = [total]
+    outer = Graph("main", graph.module)
+    outer.ranges = dict(graph.ranges)
+    operands = [outer.add_parameter(p.type) for p in graph.parameters]
+    with building(outer):
+        outer.results = value_and_gradient(*operands, graph=graph.name, wrt=wrt)
+    return outer
+
+
+@pytest.mark.parametrize("op", [pytest.param(op, id=n) for n, op in OPS.items()])
+def test_passes_keep_the_meaning_of_every_op_and_its_gradient(op: OpDef):
+    graph = gradient_of(op, sample_graph(op, op.samples[0]))
+    _, report = run_with_report(graph, "default,fusion", verify=True, check=True)
+    assert report.unchecked is None or "no exact meaning" in report.unchecked

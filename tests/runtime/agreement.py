@@ -10,6 +10,8 @@ from ml_dtypes import finfo
 
 from graphc.ir import dtype, evaluate
 from tests.op_cases import Array, Case
+
+
 def assert_agreement(
     given: Sequence[Case], found: Sequence[Sequence[Array]], by_element: bool = False
 ) -> None:

@@ -12,7 +12,7 @@ from tests.suites import jax_harnesses
 from tests.suites.jax_harnesses import Outcome
 
 PARTS = 64
-DAILY = 30
+DAILY = 24
 
 
 @pytest.fixture(scope="module")

@@ -230,10 +230,10 @@ class RNN(Layer):
     def _steps(self, body: Any, states: Any, xs: Any) -> tuple[Any, Any]:
         """All steps in the order they are taken, with time-major outputs."""
         if not self.unroll:
-            states, outputs = ops.scan(body, states, xs, reverse=self.go_backwards)
-            if outputs is not None and self.go_backwards:
-                outputs = ops.flip(outputs, axis=0)
-            return states, outputs
+            states, stacked = ops.scan(body, states, xs, reverse=self.go_backwards)
+            if stacked is not None and self.go_backwards:
+                stacked = ops.flip(stacked, axis=0)
+            return states, stacked
         length = trees.leaves(xs)[0].shape[0]
         if not isinstance(length, int):
             raise ValueError(

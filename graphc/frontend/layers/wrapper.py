@@ -38,7 +38,7 @@ class Wrapper(Layer):
         return cls(**{**config, "layer": LAYERS.deserialize(config["layer"])})
 
 
-def check_layer(wrapper: Layer, name: str, given: Any) -> Layer:
+def check_layer(wrapper: Layer, name: str, given: Any) -> Any:
     """`given`, after checking that it is a layer.
 
     Raises:
@@ -178,9 +178,8 @@ class Bidirectional(Layer):
         self.forward_layer = _copied(layer, "forward")
         if backward_layer is None:
             backwards = not layer.go_backwards
-            self.backward_layer = _copied(layer, "backward", go_backwards=backwards)
-        else:
-            self.backward_layer = check_layer(self, "backward_layer", backward_layer)
+            backward_layer = _copied(layer, "backward", go_backwards=backwards)
+        self.backward_layer = check_layer(self, "backward_layer", backward_layer)
         self._check_pair()
         for direction in (self.forward_layer, self.backward_layer):
             direction.zero_output_for_mask = layer.return_sequences

@@ -10,23 +10,29 @@ from graphc.frontend.keras_tensor import KerasTensor
 from graphc.frontend.layers.graph_layer import GraphCalls
 from graphc.frontend.program import Program
 from graphc.frontend.training import losses
+from graphc.frontend.training.blocks import block_of
 from graphc.ir import Graph, TensorType, dtype
 
 if TYPE_CHECKING:
     from graphc.frontend.models.model import Model
 
 KINDS = ("init", "train_step", "eval_step", "predict")
+BLOCKS = {"train_block": "train_step", "eval_block": "eval_step"}
+"""The step of each kind of block."""
 
 
 def model_graph(model: Model, kind: str, batch_size: int | None = None) -> Graph:
     """The graph of one of a model's steps; see `Model.graph`."""
-    if kind not in KINDS:
+    if kind not in (*KINDS, *BLOCKS):
         raise ValueError(
-            f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}"
+            f"Expected `kind` to be one of {(*KINDS, *BLOCKS)}. Received: kind={kind!r}"
         )
     if kind == "init":
         return _init_graph(model)
-    graph = step_program(model, kind).graph
+    program = step_program(model, BLOCKS.get(kind, kind))
+    if kind in BLOCKS:
+        program = block_of(model.step(BLOCKS[kind]), program)
+    graph = program.graph
     if batch_size is None or "B" not in graph.symbols:
         return graph.copy()
     return graph.bind(B=batch_size)

@@ -206,7 +206,9 @@ class Model(Saving, Trainer, Layer):
 
         Args:
             kind: ``"init"`` (random keys to initial values), ``"train_step"``,
-                ``"eval_step"`` or ``"predict"``.
+                ``"eval_step"`` or ``"predict"``; ``"train_block"`` and
+                ``"eval_block"`` for the loops of ``steps_per_execution``, with the
+                number of batches as the symbol ``K``.
             batch_size: Binds the batch size; by default it is the symbol ``B``.
 
         Returns:

@@ -46,7 +46,8 @@ def print(*values: TensorLike, **named: TensorLike) -> Any:
         >>> import numpy as np
         >>> @graphc.jit
         ... def step(x):
-        ...     graphc.ops.print("x = {}, largest {largest:.2f}", x, largest=X)
+        ...     peak = graphc.ops.max(x)
+        ...     graphc.ops.print("x = {}, largest {peak:.2f}", x, peak=peak)
         ...     return x * 2
         >>> _ = step(np.float32([1, 3]))
         x = [1. 3.], largest 3.00

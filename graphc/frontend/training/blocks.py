@@ -8,16 +8,14 @@ of them to run on is an input too, so one executable serves blocks of all length
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphc.frontend import trees
 from graphc.frontend.program import LARGEST_SIZE, Program
 from graphc.frontend.tracing import unique
-from graphc.frontend.training.steps import Step
 from graphc.ir import Graph, Literal, Operand, TensorType, Value, building
 from graphc.ir import ops as ir_ops
 from graphc.ir.body import as_tuple
@@ -25,9 +23,10 @@ from graphc.ir.differentiate import zeros
 from graphc.ir.dims import SymbolicDim
 from graphc.ir.types import I32
 
-K = SymbolicDim.symbol("K")
+if TYPE_CHECKING:
+    from graphc.frontend.training.steps import Step
 
-_COUNT = TensorType((), I32)
+K = SymbolicDim.symbol("K")
 
 
 class Blocks:
@@ -94,7 +93,7 @@ def _stacked(arrays: Sequence[Any], size: int) -> np.ndarray[Any, Any]:
     """`arrays` along a new first axis, and zeros up to `size`."""
     # Zeros that nobody touches are pages that nobody fills.
     make = np.empty if len(arrays) == size else np.zeros
-    stack = make((size, *arrays[0].shape), arrays[0].dtype)
+    stack: np.ndarray[Any, Any] = make((size, *arrays[0].shape), arrays[0].dtype)
     for index, array in enumerate(arrays):
         stack[index] = array
     return stack
@@ -125,23 +124,83 @@ def _block_program(program: Program) -> Program:
         graph.add_parameter(p.type.with_shape((K, *p.shape)), p.name) for p in inputs
     ]
     states = [graph.add_parameter(p.type, p.name, p.attributes) for p in state]
-    loop = _Loop(program, step)
+    sources = _sources(program)
     with building(graph):
-        unset = [zeros(step.results[index].type) for index in loop.unset]
+        # What a step computes without having read it before: any value does to start.
+        unset = [zeros(step.results[i].type) for i in sources[len(states) :]]
         carries: list[Operand] = [Literal(0, I32), count, *stacks, *states, *unset]
-        types = [operand.type for operand in carries]
-        _, _, *last = as_tuple(
-            ir_ops.while_(
-                *carries, cond=_condition(graph, types), body=loop.body(graph, types)
-            )
+        types = [carry.type for carry in carries]
+        body = _body(graph, step, types, len(stacks), sources)
+        found = as_tuple(
+            ir_ops.while_(*carries, cond=_condition(graph, types), body=body)
         )
-    graph.results = loop.results(last[len(stacks) :])
+    last = found[2 + len(stacks) :]
+    places = {source: place for place, source in enumerate(sources)}
+    graph.results = [last[places[i]] for i in range(len(step.results))]
     ranges = program.graph.ranges | {"K": (1, LARGEST_SIZE)}
     for each in graph.reachable():
         each.ranges = {s: ranges[s] for s in sorted(each.mentioned_symbols)}
-    return replace(
-        program,
-        name=graph.name,
-        graph=graph,
-        inputs=1 + program.inputs,
+    return Program(
+        graph.name,
+        graph,
+        1 + program.inputs,
+        program.state,
+        program.written,
+        program.structure,
+        program.target,
+        program.passes,
+        on_status=program.on_status,
     )
+
+
+def _sources(program: Program) -> list[int]:
+    """Where each value that a block carries is found among the results of a step.
+
+    First come the variables that the step reads, with -1 for those that stay as they
+    are, then the results that are none of these.
+    """
+    count = len(program.graph.results)
+    first = count - len(program.written)
+    places = {variable: first + i for i, variable in enumerate(program.written)}
+    read = [places.get(variable, -1) for variable in program.state]
+    return [*read, *(i for i in range(count) if i not in read)]
+
+
+def _condition(graph: Graph, types: Sequence[TensorType]) -> Graph:
+    """Whether there are batches left to run on."""
+    condition = Graph(graph.module.fresh_name("cond"), graph.module)
+    index, count, *_ = [condition.add_parameter(type) for type in types]
+    with building(condition):
+        condition.results = [ir_ops.compare(index, count, direction="LT")]
+    return condition
+
+
+def _body(
+    graph: Graph,
+    step: Graph,
+    types: Sequence[TensorType],
+    inputs: int,
+    sources: Sequence[int],
+) -> Graph:
+    """A step on the batch that the first carry numbers."""
+    body = Graph(graph.module.fresh_name("body"), graph.module)
+    index, count, *rest = [body.add_parameter(type) for type in types]
+    stacks, carried = rest[:inputs], rest[inputs:]
+    with building(body):
+        batch = [_element(stack, index) for stack in stacks]
+        state = carried[: len(step.parameters) - inputs]
+        results = as_tuple(ir_ops.call(*batch, *state, graph=step))
+        following = [
+            value if source < 0 else results[source]
+            for value, source in zip(carried, sources, strict=True)
+        ]
+        body.results = [ir_ops.add(index, 1), count, *stacks, *following]
+    return body
+
+
+def _element(stack: Value, index: Value) -> Operand:
+    """The batch number `index` of a stack."""
+    shape = stack.shape[1:]
+    starts = [index, *[0] * len(shape)]
+    row = ir_ops.dynamic_slice(stack, *starts, sizes=(1, *shape))
+    return ir_ops.reshape(row, shape=shape)

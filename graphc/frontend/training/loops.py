@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,23 +21,6 @@ def joined(*parts: Any) -> np.ndarray[Any, Any]:
     """The outputs of all batches as one array."""
     arrays = [np.asarray(part) for part in parts]
     return np.concatenate(arrays) if len(arrays) > 1 else np.array(arrays[0])
-
-
-def grouped(items: Iterator[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
-    """Groups of `size` items, each with the index of its first item."""
-    if size == 1:
-        for index, item in enumerate(items):
-            yield index, [item]
-        return
-    group: list[Any] = []
-    start = 0
-    for index, item in enumerate(items):
-        group.append(item)
-        if len(group) == size:
-            yield start, group
-            group, start = [], index + 1
-    if group:
-        yield start, group
 
 
 def flat_logs(logs: Any) -> dict[str, Any]:

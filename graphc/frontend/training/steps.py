@@ -40,6 +40,7 @@ class Step:
         self.name = name
         self.function = function
         self.programs: dict[Any, Program] = {}
+        self.blocks: dict[Program, Program] = {}
         self.status: Callable[[str], None] | None = None
         self._last: tuple[Any, Any, Program | None] = (None, None, None)
         self._fresh: list[tuple[Variable, Any]] | None = None

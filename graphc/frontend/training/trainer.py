@@ -10,6 +10,7 @@ from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
 from graphc.frontend.execution import find_target
 from graphc.frontend.program import Program
+from graphc.frontend.training.blocks import Blocks
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
 from graphc.frontend.training.data import (
     Batches,
@@ -20,7 +21,6 @@ from graphc.frontend.training.freezing import TrainableLayers
 from graphc.frontend.training.loops import (
     as_validation,
     flat_logs,
-    grouped,
     joined,
     refuse_unknown,
     verbosity,
@@ -81,7 +81,10 @@ class Trainer(Objective):
 
     def steps(self) -> list[list[Program]]:
         """The programs traced so far, by step."""
-        return [list(step.programs.values()) for step in self._steps.values()]
+        return [
+            [*step.programs.values(), *step.blocks.values()]
+            for step in self._steps.values()
+        ]
 
     def known_batches(self) -> list[Any]:
         """The types of the batches that steps were traced for, in their structure."""
@@ -112,7 +115,8 @@ class Trainer(Objective):
             metrics: Metrics by name or object, or lists or dicts of these by output.
             weighted_metrics: Metrics that sample weights apply to.
             run_eagerly: Whether to run steps node by node on the NumPy evaluator.
-            steps_per_execution: How many steps run between callbacks.
+            steps_per_execution: How many steps of `fit` and `evaluate` run in one
+                dispatch, if no callback has hooks for each batch.
             jit_compile: Kept for Keras's signature; steps are always compiled.
             auto_scale_loss: Whether to scale the loss of a ``mixed_float16`` model with
                 a `LossScaleOptimizer`.
@@ -374,12 +378,11 @@ class Trainer(Objective):
         listed.on_epoch_begin(epoch)
         logs: Any = {}
         seen = False
-        size = self._block(listed, "train")
-        for index, group in grouped(batches.epoch(epoch), size):
+        blocks = self._blocks(step, listed, "train", batches)
+        for index, group in blocks.groups(batches.epoch(epoch)):
             seen = True
             listed.on_train_batch_begin(index)
-            for batch in group:
-                logs = step(batch)
+            logs = blocks(group)
             listed.on_train_batch_end(index + len(group) - 1, logs)
             if self.stop_training:
                 break
@@ -391,9 +394,14 @@ class Trainer(Objective):
         self.stop_training |= batches.exhausted
         return dict(sorted(to_floats(logs).items()))
 
-    def _block(self, listed: CallbackList, mode: Any) -> int:
-        """How many steps to run between batch hooks."""
-        return 1 if listed.needs_every_batch(mode) else self.steps_per_execution
+    def _blocks(
+        self, step: Step, listed: CallbackList, mode: Any, batches: Batches
+    ) -> Blocks:
+        """A step in blocks of as many batches as may run between batch hooks."""
+        if listed.needs_every_batch(mode):
+            return Blocks(step, 1)
+        size = self.steps_per_execution
+        return Blocks(step, min(size, batches.num_batches or size))
 
     def evaluate(
         self,
@@ -449,11 +457,11 @@ class Trainer(Objective):
         logs: Any = {}
         seen = False
         try:
-            for index, group in grouped(batches.epoch(0), self._block(listed, "test")):
+            blocks = self._blocks(step, listed, "test", batches)
+            for index, group in blocks.groups(batches.epoch(0)):
                 seen = True
                 listed.on_test_batch_begin(index)
-                for batch in group:
-                    logs = step(batch)
+                logs = blocks(group)
                 listed.on_test_batch_end(index + len(group) - 1, logs)
         finally:
             step.status = None

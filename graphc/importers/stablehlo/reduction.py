@@ -239,8 +239,12 @@ def select_and_scatter(op: Operation, x: Operand, source: Any, initial: Any) -> 
     rank = x.type.rank
     select, scatter = op.raw.regions
     preferred = selection(select)
-    if preferred is None or combination(scatter) != "add":
+    of_bool = x.type.dtype is BOOL
+    combining = "or" if of_bool else "add"
+    if preferred is None or combination(scatter) != combining:
         raise op.refuse("the selecting or scattering region is not supported")
+    if of_bool:
+        x, source = ops.convert(x, dtype=I32), ops.convert(source, dtype=I32)
     if preferred == "LE":
         x = ops.negate(x) if x.type.dtype.is_float else ops.not_(x)
     found = ops.select_and_scatter_add(
@@ -250,7 +254,9 @@ def select_and_scatter(op: Operation, x: Operand, source: Any, initial: Any) -> 
         strides=op.attribute("window_strides", [1] * rank),
         padding=op.attribute("padding", [[0, 0]] * rank),
     )
-    return found if is_neutral("add", initial) else ops.add(found, initial)
+    if of_bool:
+        found = ops.compare(found, 0, direction="NE")
+    return found if is_neutral(combining, initial) else OPS[combining](found, initial)
 
 
 # -- sorting ---------------------------------------------------------------------------
