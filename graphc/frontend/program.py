@@ -234,7 +234,11 @@ def trace_program(
         outputs = function(*filled)
         leaves, structure = trees.flatten(outputs)
         results = [value(leaf) for leaf in leaves]
-        results += [trace.read(v).value for v in trace.written]
+        # In the order of the parameters: an array is reused for the first result of its
+        # type, which costs a copy unless that is the same variable's next value.
+        written = [v for v in trace.state if v in trace.written]
+        written += [v for v in trace.written if v not in trace.state]
+        results += [trace.read(v).value for v in written]
     trace.graph.results = results
     for graph in trace.module.graphs.values():
         graph.ranges = {
@@ -246,7 +250,7 @@ def trace_program(
         trace.graph,
         len(types),
         tuple(trace.state),
-        tuple(trace.written),
+        tuple(written),
         structure,
     )
 

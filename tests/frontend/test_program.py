@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,24 @@ def test_program_runs_and_updates_state(target: str) -> None:
     assert len(program.executables) == 1
 
 
+def test_written_state_is_in_the_order_of_the_parameters() -> None:
+    first, second, unread = (
+        graphc.Variable(np.ones(3, F32), name=name)
+        for name in ("first", "second", "unread")
+    )
+
+    def step() -> None:
+        total = first + second
+        for variable in (unread, second, first):
+            variable.assign(total)
+
+    program = trace_program("step", step, (), [])
+    # An array is reused for the first result of its type.
+    assert program.written == (*program.state, unread) == (first, second, unread)
+    assert program.run([]) == ()
+    np.testing.assert_array_equal(first, np.full(3, 2.0))
+
+
 def test_program_sees_states_that_join_later() -> None:
     program, total = counting()
     program.target = "numpy"
@@ -104,6 +124,12 @@ def test_compiles_are_logged_with_their_cause(caplog: Any) -> None:
         ("f", {"N": 4}),
     ]
     assert seen == ["compiling f for N=3", "", "compiling f for N=4", ""]
+
+
+def test_operators_work_before_ops_are_imported() -> None:
+    script = "import graphc; print(graphc.Variable([1.0]) + 1.0)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("[2.]\n", "")
 
 
 def test_ranges_of_symbols() -> None:

@@ -116,7 +116,8 @@ class Trainer(Objective):
             weighted_metrics: Metrics that sample weights apply to.
             run_eagerly: Whether to run steps node by node on the NumPy evaluator.
             steps_per_execution: How many steps of `fit` and `evaluate` run in one
-                dispatch, if no callback has hooks for each batch.
+                dispatch, on batches that are stacked before. It is one step while a
+                callback has batch hooks and is not ``once_per_block``.
             jit_compile: Kept for Keras's signature; steps are always compiled.
             auto_scale_loss: Whether to scale the loss of a ``mixed_float16`` model with
                 a `LossScaleOptimizer`.
