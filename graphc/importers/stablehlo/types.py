@@ -77,7 +77,9 @@ def read_elements(
             location=location,
         )
     shape = type.static_shape
-    splat = attribute.is_splat and 0 not in shape
+    if 0 in shape:  # MLIR writes an element even where there is none
+        return np.zeros(shape, type.dtype.numpy), False
+    splat = attribute.is_splat
     if type.dtype in _BY_BUFFER:
         array = np.asarray(attribute)  # a splat is one element with strides of 0
         return np.array(array[(0,) * array.ndim] if splat else array), splat
