@@ -73,17 +73,27 @@ class Meaning:
         return None
 
     def rounding_difference(self, before: Graph, after: Graph) -> str | None:
-        """Where two graphs differ by more than rounding, in float64; None if not."""
-        allowed = _tolerance(before)
+        """Where two graphs differ by more than rounding, in float64; None if not.
+
+        The yardsticks are the tolerances of the narrowest dtype, and what rounding
+        after each node does to the first graph.
+        """
+        allowed = _tolerance(before).relative
         arguments = [_numbers(type, seed) for seed, type in enumerate(self._types)]
         results = [evaluate(each, *arguments, dtype="f64") for each in (before, after)]
-        for number, (want, got) in enumerate(zip(*results, strict=True)):
-            floats = want if want.dtype.kind == "f" else np.zeros(0)
-            finite = floats[np.isfinite(floats)]
-            scale = np.abs(finite).max(initial=1.0)
-            bound = Tolerance(allowed.relative, allowed.relative * float(scale))
-            exact = want.dtype.kind != "f"
-            problem = mismatch(got, want, None if exact else bound)
+        rounded = evaluate(before, *arguments)
+        for number, (want, got, narrow) in enumerate(
+            zip(*results, rounded, strict=True)
+        ):
+            bound = None
+            if want.dtype.kind == "f":
+                scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
+                # Where rounding each node changes much, so may rounding once.
+                moved = np.abs(narrow.astype(np.float64) - want)
+                moved = moved[np.isfinite(moved)].max(initial=0.0)
+                absolute = allowed * float(scale) + MARGIN * float(moved)
+                bound = Tolerance(allowed, absolute)
+            problem = mismatch(got, want, bound)
             if problem is not None:
                 return f"result {number}: {problem}"
         return None

@@ -113,6 +113,13 @@ class Report:
         return "\n".join(lines)
 
 
+class RoundingError(PassError):
+    """A pass that rounds changed results by more than tolerances allow.
+
+    In a graph that amplifies rounding errors, this can be no fault of the pass.
+    """
+
+
 class PassManager:
     """Runs a pipeline over a graph and everything it calls.
 
@@ -288,13 +295,15 @@ class _Run:
         self.report.checked += 1
         if problem is None:
             return
-        if any(rewrite.rule in each.rounding for rewrite in made):
+        rounds = any(rewrite.rule in each.rounding for rewrite in made)
+        if rounds:
             problem = self.meaning.rounding_difference(original, self.graph)
             if problem is None:
                 self._learn()
                 return
         rewrite = self._first_wrong(each, original, made)
-        error = PassError(
+        kind = RoundingError if rounds else PassError
+        error = kind(
             f"{each} changes what @{self.graph.name} means: {problem}",
             received=f"the rewrite {rewrite}" if rewrite is not None else None,
             location=rewrite.node.location if rewrite and rewrite.node else None,

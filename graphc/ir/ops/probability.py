@@ -232,8 +232,9 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     shape, last = logits.type.shape, logits.type.rank - 1
     wide = widen(logits)
     hit = at_index(labels, shape, last)
-    picked = reduce_sum(select(hit, wide, 0.0), axes=[last])
-    found = subtract(logsumexp(wide, axes=[last]), picked)
+    # By the softmax, not logsumexp - logit: a small loss of large logits keeps its bits.
+    low = log_softmax(wide, axis=last)
+    found = negate(reduce_sum(select(hit, low, 0.0), axes=[last]))
     found = select(_is_class(labels, logits), found, 0.0)
     return in_dtype(found, logits.type.dtype)
 
