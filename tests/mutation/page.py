@@ -46,7 +46,7 @@ def page(mutants: list[Mutant]) -> str:
         count=len(real),
         files=len({mutant.file for mutant in real}),
         kinds="\n".join(["| folder | bugs |", "|---|---|", *kinds]),
-        missed="\n".join(missed),
+        missed="\n".join(missed) or "None.",
         equivalent="\n".join(equivalent),
     )
 
