@@ -436,7 +436,9 @@ def _convert_reference(x: Any, dtype: DType) -> Any:
         clipped = np.clip(whole, float(low), float(high))
         inside = (whole > float(low)) & (whole < float(high))
         exact = np.where(inside, clipped, 0).astype(dtype.numpy)
-        limit = np.where(whole >= float(high), high, low).astype(dtype.numpy)
+        limit = np.where(
+            whole >= float(high), dtype.numpy.type(high), dtype.numpy.type(low)
+        )
         return np.where(inside, exact, limit)
     if dtype.kind == "bool":
         return x != 0
