@@ -11,8 +11,8 @@ from graphc.ir import Graph, TensorType, building, dtype, evaluate
 from graphc.ir.body import as_tuple, body_graph
 from graphc.ir.differentiate import differentiate
 from graphc.ir.evaluate import evaluate_op
-from graphc.ir.ops import OPS, add, convert, multiply, reduce_sum
-from graphc.ir.types import F64
+from graphc.ir.ops import OPS
+from tests.op_gradients import weighted_sum
 
 Array = np.ndarray[Any, Any]
 
@@ -45,13 +45,7 @@ def gradients(
     with building(graph):
         results = as_tuple(OPS[name](*values, **attributes))
         weights = [graph.add_parameter(result.type) for result in results]
-        total: Any = None
-        for result, weight in zip(results, weights, strict=True):
-            axes = list(range(result.type.rank))
-            term = reduce_sum(multiply(result, weight), axes=axes)
-            term = convert(term, dtype=F64)
-            total = term if total is None else add(total, term)
-        graph.results = [total]
+        graph.results = [weighted_sum(results, weights)]
     if cotangents is None:
         cotangents = [np.ones(w.type.static_shape) for w in weights]
     given = [

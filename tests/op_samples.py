@@ -22,6 +22,7 @@ from graphc.ir import (
     Value,
     building,
     parse,
+    random_inputs,
     tensor_type,
 )
 from graphc.ir.body import as_tuple
@@ -190,16 +191,10 @@ def random_array(operand: str | Arg, rng: np.random.Generator) -> Array:
     type = operand_type(operand)
     shape = tuple(int(substitute(d, SIZES)) for d in type.shape)
     arg = operand if isinstance(operand, Arg) else Arg(operand)
-    low, high, dtype = arg.low, arg.high, type.dtype
-    if dtype.kind == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    if dtype.is_float:
-        array = rng.uniform(low, high, shape)
-        if arg.diagonal:
-            array += arg.diagonal * np.eye(*shape[-2:])
-        return array.astype(dtype.numpy)
-    start = max(int(low), 0) if dtype.kind == "uint" else int(low)
-    return rng.integers(start, max(int(high), start + 1), shape).astype(dtype.numpy)
+    array = random_inputs.random_array(type.with_shape(shape), rng, arg.low, arg.high)
+    if arg.diagonal:
+        array = (array + arg.diagonal * np.eye(*shape[-2:])).astype(array.dtype)
+    return array
 
 
 def float_values(values: Sequence[Any]) -> list[Value]:

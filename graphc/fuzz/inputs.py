@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.ir.dims import substitute
 from graphc.ir.graph import Graph
-from graphc.ir.types import TensorType
-from graphc.ir.values import Attributes, Value
+from graphc.ir.random_inputs import HIGH, LOW, Array, random_array
+from graphc.ir.values import Value
 
-Array: TypeAlias = np.ndarray[Any, Any]
+__all__ = ["HIGH", "LOW", "Array", "inputs", "parameter_array", "sizes"]
 
-LOW, HIGH = -2.0, 2.0
-"""What elements lie between unless a parameter says otherwise, as in op samples."""
-
+_LIMITS = ("low", "high", "step")
 SIZE = 3
 """What a dimension symbol is bound to, within its range."""
 
@@ -52,26 +49,5 @@ def parameter_array(value: Value, bindings: Mapping[str, int], seed: int) -> Arr
     name = value.name or f"parameter{value.index}"
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     shape = [substitute(d, bindings) for d in value.shape]
-    return random_array(value.type.with_shape(shape), value.attributes, rng)
-
-
-def random_array(
-    type: TensorType, attributes: Attributes, rng: np.random.Generator
-) -> Array:
-    """Random elements of a type without symbols, as the attributes ask for.
-
-    Integers are at least ``low`` and below ``high``, as indices are.
-    """
-    shape, dtype = type.static_shape, type.dtype
-    low = float(attributes.get("low", LOW))
-    high = float(attributes.get("high", HIGH))
-    if dtype.kind == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    if dtype.is_float:
-        array = rng.uniform(low, high, shape)
-        if step := attributes.get("step"):
-            array = np.round(array / step) * step
-        return np.asarray(array).astype(dtype.numpy)
-    start = max(int(low), 0) if dtype.kind == "uint" else int(low)
-    array = rng.integers(start, max(int(high), start + 1), shape)
-    return np.asarray(array).astype(dtype.numpy)
+    limits = {k: value.attributes[k] for k in _LIMITS if k in value.attributes}
+    return random_array(value.type.with_shape(shape), rng, **limits)

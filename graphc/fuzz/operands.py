@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from graphc.fuzz.growth import Growth, extent, literal_of
-from graphc.fuzz.inputs import random_array
 from graphc.ir.dims import Dim
 from graphc.ir.ops import (
     abs_,
@@ -32,6 +31,7 @@ from graphc.ir.ops import (
     sine,
     slice_,
 )
+from graphc.ir.random_inputs import random_array
 from graphc.ir.types import DType, TensorType
 from graphc.ir.values import Operand, Value
 
@@ -84,8 +84,9 @@ def stored(growth: Growth, type: TensorType, low: float, high: float) -> Value |
     """A constant of the module, of a type without symbols."""
     choices = growth.choices
     rng = np.random.default_rng(choices.integer(0, 2**20))
-    limits = {"low": low, "high": high, "step": 0.5 * choices.integer(0, 1)}
-    name = growth.graph.module.add_constant(random_array(type, limits, rng))
+    step = 0.5 * choices.integer(0, 1)
+    array = random_array(type, rng, low, high, step)
+    name = growth.graph.module.add_constant(array)
     return growth.apply(constant, name=name)
 
 

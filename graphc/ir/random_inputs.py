@@ -15,6 +15,38 @@ from graphc.ir.values import Value
 Array = np.ndarray[Any, Any]
 
 
+LOW, HIGH = -2.0, 2.0
+"""What elements lie between unless something else is asked for, as in op samples."""
+
+
+def random_array(
+    type: TensorType,
+    rng: np.random.Generator,
+    low: float = LOW,
+    high: float = HIGH,
+    step: float = 0.0,
+) -> Array:
+    """Random elements of a type without symbols.
+
+    Args:
+        type: The type.
+        rng: What they are drawn from.
+        low: The least element; integers without a sign are not below 0.
+        high: What elements are below.
+        step: What floats are multiples of, unless it is 0.
+    """
+    shape, dtype = type.static_shape, type.dtype
+    if dtype.kind == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype.is_float:
+        drawn = rng.uniform(low, high, shape)
+        drawn = np.round(drawn / step) * step if step else drawn
+        return np.asarray(drawn).astype(dtype.numpy)
+    start = max(int(low), 0) if dtype.kind == "uint" else int(low)
+    drawn = rng.integers(start, max(int(high), start + 1), shape)
+    return np.asarray(drawn).astype(dtype.numpy)
+
+
 def random_inputs(
     graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None
 ) -> list[Array]:

@@ -18,6 +18,7 @@ from graphc.ir.evaluate import evaluate
 from graphc.ir.exact import MOST_WORK, evaluate_exact
 from graphc.ir.graph import Graph
 from graphc.ir.payload import opaque
+from graphc.ir.random_inputs import HIGH, LOW, random_array
 from graphc.ir.tolerance import TOLERANCES, Tolerance, mismatch
 from graphc.ir.types import DType, TensorType, product
 
@@ -122,13 +123,8 @@ def _payloads(type: TensorType, seed: int) -> Array:
 
 
 def _numbers(type: TensorType, seed: int) -> Array:
-    rng, shape, dtype = np.random.default_rng(seed), type.static_shape, type.dtype
-    if dtype.is_float:
-        return np.asarray(rng.uniform(-2.0, 2.0, shape)).astype(dtype.numpy)
-    if dtype.kind == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    low = 0 if dtype.kind == "uint" else -SIZE
-    return np.asarray(rng.integers(low, 2 * SIZE, shape)).astype(dtype.numpy)
+    low, high = (LOW, HIGH) if type.dtype.is_float else (-SIZE, 2 * SIZE)
+    return random_array(type, np.random.default_rng(seed), low, high)
 
 
 def _tolerance(graph: Graph) -> Tolerance:

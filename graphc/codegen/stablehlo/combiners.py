@@ -8,7 +8,7 @@ from graphc.codegen.stablehlo.text import (
     block_text,
     function_type,
     int_array,
-    padding_matrix,
+    windows_text,
 )
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import IntLists, Ints
@@ -51,13 +51,10 @@ def reduce_window(
         signature = function_type(types, types[:count])
         f.assign(node, f"func.call @{f.functions[graph.name]}({names}) : {signature}")
         return
-    holes = f"window_dilations = {int_array(dilation)}, " if dilation else ""
     f.assign(
         node,
         f'"stablehlo.reduce_window"({f.operands(node)}) <{{'
-        f"window_dimensions = {int_array(window)}, "
-        f"window_strides = {int_array(strides)}, "
-        f"{holes}padding = {padding_matrix(padding)}"
+        f"{windows_text(window, strides, padding, dilation)}"
         f"}}> ({_combining(f, graph)}) : {f.signature(node)}",
     )
 

@@ -122,6 +122,21 @@ def padding_matrix(padding: Sequence[Sequence[int]]) -> str:
     return f"dense<[{rows}]> : {shape}" if padding else f"dense<> : {shape}"
 
 
+def windows_text(
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[Sequence[int]],
+    dilation: Sequence[int] | None = None,
+) -> str:
+    """The attributes of an operation over windows."""
+    holes = f"window_dilations = {int_array(dilation)}, " if dilation else ""
+    return (
+        f"window_dimensions = {int_array(window)}, "
+        f"window_strides = {int_array(strides)}, "
+        f"{holes}padding = {padding_matrix(padding)}"
+    )
+
+
 def literal_text(literal: Literal) -> str:
     """A literal's value, as it stands between the angle brackets of ``dense<>``."""
     return _element_text(literal.numpy(), literal.dtype)

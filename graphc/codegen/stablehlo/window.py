@@ -10,9 +10,8 @@ from graphc.codegen.stablehlo.reduction import Combination
 from graphc.codegen.stablehlo.text import (
     dense_text,
     function_type,
-    int_array,
-    padding_matrix,
     region_text,
+    windows_text,
 )
 from graphc.ir.graph import Node
 from graphc.ir.opdef import IntLists, Ints
@@ -34,12 +33,9 @@ def reduce_window(
         return
     c = Combination(f, node)
     padding = c.crop(padding)
-    holes = f"window_dilations = {int_array(dilation)}, " if dilation else ""
     c.assign(
         f'"stablehlo.reduce_window"({c.x}, {c.init}) <{{'
-        f"window_dimensions = {int_array(window)}, "
-        f"window_strides = {int_array(strides)}, "
-        f"{holes}padding = {padding_matrix(padding)}"
+        f"{windows_text(window, strides, padding, dilation)}"
         f"}}> ({f.combining(c.operation, c.element)}) : {c.types}"
     )
 
@@ -66,9 +62,7 @@ def select_and_scatter_add(
     f.assign_rounded(
         node,
         f'"stablehlo.select_and_scatter"({", ".join(names)}, {zero}) <{{'
-        f"window_dimensions = {int_array(window)}, "
-        f"window_strides = {int_array(strides)}, "
-        f"padding = {padding_matrix(padding)}"
+        f"{windows_text(window, strides, padding)}"
         f"}}> ({keep_first}, {f.combining('stablehlo.add', element)}) : {types}",
         result,
     )

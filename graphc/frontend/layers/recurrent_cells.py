@@ -237,8 +237,7 @@ class RecurrentCell(Layer):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Zeros of the states' shapes, as a list."""
-        sizes = self.state_size if isinstance(self.state_size, list) else [self.units]
-        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in sizes]
+        return _zero_states(self, batch_size, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal cell from."""
@@ -501,9 +500,17 @@ def initial_state(cell: Any, batch_size: Any, dtype: str) -> list[Any]:
     if make is not None:
         found = make(batch_size=batch_size)
         return list(found) if isinstance(found, (list, tuple)) else [found]
+    return _zero_states(cell, batch_size, dtype)
+
+
+def _zero_states(cell: Any, batch_size: Any, dtype: str) -> list[Any]:
+    return [ops.zeros((batch_size, n), dtype=dtype) for n in state_sizes(cell)]
+
+
+def state_sizes(cell: Any) -> list[Any]:
+    """The sizes of a cell's states, as a list."""
     size = cell.state_size
-    sizes = size if isinstance(size, (list, tuple)) else [size]
-    return [ops.zeros((batch_size, n), dtype=dtype) for n in sizes]
+    return list(size) if isinstance(size, (list, tuple)) else [size]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from graphc.frontend.layers.recurrent_cells import (
     check_cell,
     drawn_masks,
     initial_state,
+    state_sizes,
 )
 from graphc.frontend.layers.registry import LAYERS
 from graphc.frontend.naming import snake_case
@@ -92,8 +93,7 @@ class RNN(Layer):
     @property
     def state_size(self) -> Any:
         """The sizes of the cell's states, as a list."""
-        size = self.cell.state_size
-        return list(size) if isinstance(size, (list, tuple)) else [size]
+        return state_sizes(self.cell)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds the cell and, for a stateful layer, the variables of the states."""
@@ -349,7 +349,29 @@ class SimpleRNN(_CellLayer):
         super().__init__(units, activation=activation, use_bias=use_bias, **keywords)
 
 
-class LSTM(_CellLayer):
+class _GatedLayer(_CellLayer):
+    """A recurrent layer with an activation for its gates."""
+
+    recurrent_activation = _FromCell()
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            **keywords,
+        )
+
+
+class LSTM(_GatedLayer):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997).
 
     Args:
@@ -368,27 +390,10 @@ class LSTM(_CellLayer):
     """
 
     cell_class = LSTMCell
-    recurrent_activation = _FromCell()
     unit_forget_bias = _FromCell()
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=use_bias,
-            **keywords,
-        )
 
-
-class GRU(_CellLayer):
+class GRU(_GatedLayer):
     """Gated recurrent unit (Cho et al., 2014).
 
     Args:
@@ -405,21 +410,4 @@ class GRU(_CellLayer):
     """
 
     cell_class = GRUCell
-    recurrent_activation = _FromCell()
     reset_after = _FromCell()
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=use_bias,
-            **keywords,
-        )

@@ -404,6 +404,19 @@ class Trainer(Objective):
         size = self.steps_per_execution
         return Blocks(step, min(size, batches.num_batches or size))
 
+    def _listed(self, callbacks: Any, batches: Batches, verbose: Any) -> CallbackList:
+        """The callbacks of one pass over batches, with a progress bar if wanted."""
+        bar = verbosity(verbose)
+        return CallbackList(
+            callbacks,
+            add_history=False,
+            add_progbar=bar != 0,
+            verbose=bar,
+            epochs=1,
+            steps=batches.num_batches,
+            model=self,
+        )
+
     def evaluate(
         self,
         x: Any = None,
@@ -437,16 +450,7 @@ class Trainer(Objective):
         batches = Batches(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
-        bar = verbosity(verbose)
-        listed = CallbackList(
-            callbacks,
-            add_history=False,
-            add_progbar=bar != 0,
-            verbose=bar,
-            epochs=1,
-            steps=batches.num_batches,
-            model=self,
-        )
+        listed = self._listed(callbacks, batches, verbose)
         logs = self._evaluate(batches, listed)
         return self._steps["eval_step"].report(logs, return_dict)
 
@@ -495,16 +499,7 @@ class Trainer(Objective):
             The outputs of all batches joined, in the structure of the model's outputs.
         """
         batches = Batches(x, batch_size=batch_size, steps=steps, shuffle=False)
-        bar = verbosity(verbose)
-        listed = CallbackList(
-            callbacks,
-            add_history=False,
-            add_progbar=bar != 0,
-            verbose=bar,
-            epochs=1,
-            steps=batches.num_batches,
-            model=self,
-        )
+        listed = self._listed(callbacks, batches, verbose)
         step = self._steps["predict"]
         step.status = listed.status
         listed.on_predict_begin()
