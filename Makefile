@@ -7,11 +7,21 @@ SHARD  ?= 1/1
 N      ?= 5000
 SEED   ?= 0
 
+# For the targets that need a GPU: $(PYTHON) itself must have graphc's dependencies and
+# Triton, torch and jax that fit the machine's driver. Workers share the GPU.
+GPU_WORKERS ?= 8
+GPU_PYTEST  := GRAPHC_POISON=1 XLA_PYTHON_CLIENT_PREALLOCATE=false \
+  $(PYTHON) -m pytest -n $(GPU_WORKERS) -q --triton-target triton
+GPU_DOCTOR  := $(PYTHON) -c 'from graphc.cli.doctor import doctor; doctor()'
+ROWS   ?= K4,K5,K1,K7,K3,K2,K6,T4,I2,I1,T1,T3
+BUDGET ?= 86400
+
 # Exit status 5 says that no test was selected, which is no failure here.
 MAY_BE_EMPTY = || { status=$$?; [ $$status -eq 5 ] || exit $$status; echo "no tests selected"; }
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-torch fuzz mutants lint types venv dev clean
+.PHONY: gpu-first gpu-test gpu-test-xla gpu-bench
 
 help:
 	@echo "make demo        install graphc and run its demonstration"
@@ -21,6 +31,9 @@ help:
 	@echo "make mutants     how many seeded compiler bugs the checks notice"
 	@echo "make fuzz        random programs against the compiler; N=5000 SEED=0"
 	@echo "make lint types  style and type checks"
+	@echo "make gpu-first   on a GPU: doctor, some tests, some benchmarks, in ten minutes"
+	@echo "make gpu-test    on a GPU: all tests that run kernels; SHARD=2/7"
+	@echo "make gpu-bench   on a GPU: benchmarks; ROWS=K4,K5 BUDGET=500"
 	@echo "make venv dev    the virtual environment, bare or for development"
 	@echo "make clean       remove caches and build products"
 
@@ -35,6 +48,29 @@ test-long: $(VENV)/.stamp-dev
 
 test-torch: $(VENV)/.stamp-dev $(VENV)/.stamp-torch
 	@$(PYTEST) -m torch tests $(MAY_BE_EMPTY)
+
+gpu-first:
+	$(GPU_DOCTOR)
+	$(GPU_PYTEST) -n 0 -x -m "gpu and not slow" tests/runtime/test_gpu.py
+	$(GPU_PYTEST) -m "triton and not slow" tests/runtime
+	$(PYTHON) -m benchmarks.gpu --rows K4,K5,K1,K7 --baselines eager,max-autotune \
+	  --budget 240
+
+gpu-test: gpu-test-xla
+	$(GPU_DOCTOR)
+	$(GPU_PYTEST) -n 0 -m gpu tests/runtime/test_gpu.py # alone: it measures free memory
+	$(GPU_PYTEST) -m "triton and (slow or not slow)" --shard $(SHARD) \
+	  tests/codegen/triton tests/runtime
+
+# The tests of ops on XLA, on CUDA instead of the CPU.
+gpu-test-xla:
+	@if $(PYTHON) -c 'import jax; jax.devices("cuda")' 2>/dev/null; then \
+	  JAX_PLATFORMS=cuda,cpu $(GPU_PYTEST) -m "slow or not slow" --shard $(SHARD) \
+	    tests/runtime/test_ops_xla.py tests/runtime/test_linear_algebra.py; \
+	else echo "jax finds no CUDA device: XLA is not tested on it"; fi
+
+gpu-bench:
+	$(PYTHON) -m benchmarks.gpu --rows $(ROWS) --budget $(BUDGET)
 
 mutants: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.mutation --shard $(SHARD)

@@ -48,12 +48,14 @@ def check(target: Target) -> tuple[bool, str]:
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     try:
         executable = compile_graph(graph, target=target.name)
+        seconds = sum(executable.compile_seconds.values())
+        if target.kind == "architecture":
+            return True, f" (compiled a small graph, {seconds:.2f} s)"
         found = np.asarray(executable(x)[0])
     except Exception as error:
         return False, f": {type(error).__name__}: {str(error).splitlines()[0]}"
     if mismatch(found, evaluate(graph, x)[0]):
         return False, ": wrong results"
-    seconds = sum(executable.compile_seconds.values())
     return True, f" (compiled and ran a small graph, {seconds:.2f} s)"
 
 

@@ -9,6 +9,7 @@ import click
 
 from graphc.codegen.spellings import SPELLINGS
 from graphc.codegen.stablehlo.module import LOWERINGS
+from graphc.codegen.triton.forms import triton_form
 from graphc.ir import Arg, Graph, GraphError, OpDef, Sample, building, tensor_type
 from graphc.ir.opdef import describe_dtypes
 from graphc.ir.ops import OPS
@@ -31,7 +32,8 @@ class Row:
         op: The op.
         reference: ``numpy``, or ``body`` for a composite that is defined by it alone.
         stablehlo: ``spelling``, ``lowering``, or ``decomposes`` for a composite.
-        triton: How it is written in Triton, for which there is no generator.
+        triton: How Triton kernels compute it, or ``none`` with the reason; see
+            `graphc.codegen.triton.forms`.
         vjp: ``rule``, ``body``, or ``none`` with the reason.
         samples: How many samples it has, each of which several tests use.
         dtype_cases: How many uses the samples make in other dtypes than their own.
@@ -56,7 +58,7 @@ class Row:
         dtypes = dict.fromkeys(map(describe_dtypes, self.op.dtypes))
         return (
             *(self.op.name, self.op.kind.value, self.reference),
-            *(self.stablehlo, self.triton, *map(str, counts)),
+            *(self.stablehlo, self.triton.partition(":")[0], *map(str, counts)),
             *(self.vjp, "; ".join(dtypes) if self.op.operands else NONE),
         )
 
@@ -90,7 +92,11 @@ def totals(rows: list[Row]) -> Iterator[str]:
     yield f"{len(rows)} ops: {len(rows) - composites} primitives, {composites} composites"
     for name in ("reference", "vjp", "stablehlo", "triton"):
         sorts = [getattr(row, name).partition(":")[0] for row in rows]
-        title = {"vjp": "vjp or reason", "stablehlo": "StableHLO", "triton": "Triton"}
+        title = {
+            "vjp": "vjp or reason",
+            "stablehlo": "StableHLO",
+            "triton": "Triton or reason",
+        }
         yield _total(title.get(name, name), sorts)
     tested = [row.samples > 0 and row.ill_typed > 0 for row in rows]
     counts = [
@@ -128,7 +134,7 @@ def _row(op: OpDef) -> Row:
         op,
         reference="numpy" if op.reference else "body" if op.body else NONE,
         stablehlo=stablehlo,
-        triton=NONE,
+        triton=triton_form(op) or NONE,
         vjp=vjp,
         samples=len(op.samples),
         dtype_cases=sum(_accepted(op, sample) for sample in op.samples),

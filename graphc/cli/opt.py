@@ -8,6 +8,7 @@ import click
 
 from graphc.cli.text import read_graph, write_whole
 from graphc.passes import PASSES, PIPELINES, run_with_report
+from graphc.passes.fusion import fusion_report
 
 
 @click.command()
@@ -61,3 +62,6 @@ def opt(
         write_whole(Path(output), text.encode())
     if time_passes:
         click.echo(report.table(), err=True)
+        kernels = fusion_report(graph)
+        if kernels.distinct:
+            click.echo(kernels, err=True)

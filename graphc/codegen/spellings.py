@@ -22,57 +22,61 @@ class Spelling:
     Attributes:
         stablehlo: The StableHLO operation, or None where it has the primitive's name.
         signature: How its types are written.
+        triton: The Triton expression of the operands ``{0}``, ``{1}``, ..., or None
+            where that depends on more than these; see
+            `graphc.codegen.triton.elementwise`.
     """
 
     stablehlo: str | None = None
     signature: Signature = Signature.UNIFORM
+    triton: str | None = None
 
 
 _SAME = Spelling()
 _TYPED = Spelling(signature=Signature.FUNCTION)
 
 SPELLINGS: dict[str, Spelling] = {
-    "abs": _SAME,
-    "add": _SAME,
-    "and": _SAME,
+    "abs": Spelling(triton="tl.abs({0})"),
+    "add": Spelling(triton="{0} + {1}"),
+    "and": Spelling(triton="{0} & {1}"),
     "atan2": _SAME,
     "bitcast_convert": _TYPED,
     "cbrt": _SAME,
     "ceil": _SAME,
     "clamp": _SAME,
     "convert": _TYPED,
-    "cosine": _SAME,
+    "cosine": Spelling(triton="tl.cos({0})"),
     "count_leading_zeros": _SAME,
     "divide": _SAME,
-    "exponential": _SAME,
+    "exponential": Spelling(triton="tl.exp({0})"),
     "exponential_minus_one": _SAME,
     "floor": _SAME,
     "is_finite": _TYPED,
-    "log": _SAME,
+    "log": Spelling(triton="tl.log({0})"),
     "log_plus_one": _SAME,
-    "logistic": _SAME,
+    "logistic": Spelling(triton="1.0 / (1.0 + tl.exp(-{0}))"),
     "maximum": _SAME,
     "minimum": _SAME,
-    "multiply": _SAME,
+    "multiply": Spelling(triton="{0} * {1}"),
     "negate": _SAME,
-    "not": _SAME,
-    "or": _SAME,
+    "not": Spelling(triton="~{0}"),
+    "or": Spelling(triton="{0} | {1}"),
     "popcnt": _SAME,
     "power": _SAME,
     "remainder": _SAME,
     "round_nearest_afz": _SAME,
     "round_nearest_even": _SAME,
     "rsqrt": _SAME,
-    "select": _TYPED,
+    "select": Spelling(signature=Signature.FUNCTION, triton="tl.where({0}, {1}, {2})"),
     "shift_left": _SAME,
     "shift_right_arithmetic": _SAME,
     "shift_right_logical": _SAME,
     "sign": _SAME,
-    "sine": _SAME,
+    "sine": Spelling(triton="tl.sin({0})"),
     "sqrt": _SAME,
-    "subtract": _SAME,
-    "tan": _SAME,
+    "subtract": Spelling(triton="{0} - {1}"),
+    "tan": Spelling(triton="tl.sin({0}) / tl.cos({0})"),
     "tanh": _SAME,
-    "xor": _SAME,
+    "xor": Spelling(triton="{0} ^ {1}"),
 }
 """Every elementwise primitive but those that `stablehlo_lowerings` has functions for."""

@@ -93,6 +93,13 @@ class Executable:
         """The target's estimates of one run, or None where it has none."""
         return self._latest().cost()
 
+    def kernels(self) -> Any:
+        """What each kernel costs; print it for a table.
+
+        None where graphc does not make the kernels, as for XLA.
+        """
+        return self._latest().kernels()
+
     def _latest(self) -> Any:
         if not self.executables:
             raise GraphError(

@@ -43,6 +43,10 @@ _EXECUTABLES: dict[Any, dict[Any, Any]] = {}
 MAX_SHARED = 256
 
 
+_DLPACK_CUDA = 2
+"""What DLPack calls the memory of an NVIDIA GPU."""
+
+
 @dataclass(eq=False)
 class Program:
     """A traced function.
@@ -271,11 +275,13 @@ def is_array(x: Any) -> bool:
 
 def array_type(x: Any) -> TensorType:
     """The type of a concrete array."""
-    return TensorType(tuple(x.shape), dtype(np.dtype(_array_dtype(x))))
+    return TensorType(tuple(x.shape), dtype(_array_dtype(x)))
 
 
 def _array_dtype(x: Any) -> Any:
-    return x.data.dtype if isinstance(x, Array) else x.dtype
+    found = x.data.dtype if isinstance(x, Array) else x.dtype
+    # Torch has dtypes of its own, called as NumPy's.
+    return str(found).removeprefix("torch.") if _is_on_gpu(x) else np.dtype(found)
 
 
 def raw(x: Any) -> Any:
@@ -284,7 +290,14 @@ def raw(x: Any) -> Any:
         return x.data
     if isinstance(x, np.ndarray) or type(x).__module__.startswith("jax"):
         return x
-    return np.asarray(x)
+    return x if _is_on_gpu(x) else np.asarray(x)
+
+
+def _is_on_gpu(x: Any) -> bool:
+    if isinstance(x, Array):
+        x = x.data
+    where = getattr(x, "__dlpack_device__", None)
+    return where is not None and where()[0] == _DLPACK_CUDA
 
 
 def as_input(x: Any) -> Any:

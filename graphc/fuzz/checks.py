@@ -22,7 +22,7 @@ from graphc.ir.opdef import OPS
 from graphc.ir.ops import call
 from graphc.ir.parser import parse
 from graphc.ir.types import dtype
-from graphc.passes import PASSES, Report, run_with_report
+from graphc.passes import PASSES, PIPELINES, Report, run_with_report
 from graphc.passes.canonicalize import RULES
 from graphc.passes.pass_manager import RoundingError
 from graphc.passes.rule import NumericsClass
@@ -124,13 +124,19 @@ def meaning_problem(subject: Subject) -> str | None:
     return subject.compare(found, same_bits=True)
 
 
-def pipeline_problem(subject: Subject, pipeline: str) -> str | None:
-    """A pipeline keeps types and meaning, and the bits if its rewrites promise that."""
-    result, report = run_with_report(subject.graph, pipeline, verify=True)
-    before = [p.type for p in subject.graph.parameters]
+def pipeline_problem(
+    subject: Subject, pipeline: str, graph: Graph | None = None
+) -> str | None:
+    """A pipeline keeps types and meaning, and the bits if its rewrites promise that.
+
+    It runs on `graph`, which is that of the subject unless given.
+    """
+    graph = subject.graph if graph is None else graph
+    result, report = run_with_report(graph, pipeline, verify=True)
+    before = [p.type for p in graph.parameters]
     if [p.type for p in result.parameters] != before:
         return "the parameters' types changed"
-    wanted = [r.type for r in subject.graph.results]
+    wanted = [r.type for r in graph.results]
     if [r.type for r in result.results] != wanted:
         return "the results' types changed"
     found = evaluate(result, *subject.arrays)
@@ -143,7 +149,7 @@ def _keeps_bits(report: Report) -> bool:
         r.name for r in RULES.rules if r.numerics.kind is not NumericsClass.EXACT
     }
     for rewrite in report.ledger.rewrites:
-        if rewrite.rule in inexact:
+        if rewrite.rule in inexact | PASSES[rewrite.pass_name].rounding:
             return False
         # A body may round otherwise than the reference of a composite.
         op = OPS.get(rewrite.node.op) if rewrite.node else None
@@ -164,6 +170,13 @@ def shuffled_problem(subject: Subject) -> str | None:
     """All passes in another order."""
     names = SeededChoices(subject.seed, 1).shuffled(sorted(PASSES))
     return pipeline_problem(subject, ",".join(names))
+
+
+def kernels_problem(subject: Subject) -> str | None:
+    """Kernels compute what their nodes do; even small reductions are split."""
+    split = "split_reductions{programs=4,work=4}"
+    pipeline = PIPELINES["triton"].replace("split_reductions", split)
+    return pipeline_problem(subject, pipeline, subject.bound)
 
 
 def gradients_problem(subject: Subject) -> str | None:
@@ -187,6 +200,7 @@ CHECKS: dict[str, Check] = {
         for name in sorted(PASSES)
     },
     "default": lambda subject: pipeline_problem(subject, "default"),
+    "kernels": kernels_problem,
     "exact": exact_problem,
     "shuffled": shuffled_problem,
     "gradient": gradients_problem,

@@ -139,6 +139,10 @@ class Growth:
 
         if any(self.size(value.shape) > MOST_ELEMENTS for value in node.results):
             return False
+        least = {symbol: low for symbol, (low, _) in self.graph.ranges.items()}
+        dims = [substitute(d, least) for value in node.results for d in value.shape]
+        if any(isinstance(d, int) and d < 0 for d in dims):
+            return False  # for the smallest sizes of the symbols
         if not self.symbols or node.op.calls_graphs:
             return True
         operands = [bound(operand.type) for operand in node.operands]

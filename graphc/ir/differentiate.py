@@ -19,9 +19,12 @@ from graphc.ir.body import as_tuple, call_body
 from graphc.ir.build import building, current_builder, inline
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node, clone_graph
-from graphc.ir.opdef import OPS, OpDef
-from graphc.ir.types import TensorType
+from graphc.ir.opdef import FLOAT, OPS, OpDef
+from graphc.ir.types import DTYPES, DType, TensorType
 from graphc.ir.values import Literal, Operand, Value
+
+_STORED = {d for d in DTYPES.values() if d.is_float} - FLOAT
+"""Float dtypes that nothing is computed in."""
 
 
 def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> Graph:
@@ -173,15 +176,38 @@ def backward(
             continue
         if node.location is not None:
             builder.location = node.location.derive(f"gradient of {node.op.name}")
-        for operand, cotangent in zip(
-            node.operands, _pull_back(node, cotangents, active), strict=True
-        ):
-            if cotangent is None or not isinstance(operand, Value):
-                continue
-            if operand in active:
-                _accumulate(cotangents, operand, cotangent)
+        try:
+            _sweep_node(node, cotangents, active)
+        except GraphError as error:
+            stored = [o.type.dtype for o in node.operands if o.type.dtype in _STORED]
+            if not stored or isinstance(node.op.vjp, str):
+                raise
+            raise _stored_error(node, stored[0], error) from error
     builder.location = outer
     return [cotangents.get(value) for value in wrt]
+
+
+def _sweep_node(
+    node: Node, cotangents: dict[Value, Operand], active: AbstractSet[Value]
+) -> None:
+    """Adds what the cotangents of a node's results give those of its operands."""
+    for operand, cotangent in zip(
+        node.operands, _pull_back(node, cotangents, active), strict=True
+    ):
+        if cotangent is None or not isinstance(operand, Value):
+            continue
+        if operand in active:
+            _accumulate(cotangents, operand, cotangent)
+
+
+def _stored_error(node: Node, dtype: DType, error: GraphError) -> GraphError:
+    return GraphError(
+        f"{node.op.name} has no gradient in {dtype}: cotangents would be added in"
+        " a format that is for storage",
+        received=error.message,
+        location=node.location,
+        hint="convert to f32 before this, and let all uses read that",
+    )
 
 
 def dependent_values(nodes: Iterable[Node], wrt: Iterable[Value]) -> set[Value]:

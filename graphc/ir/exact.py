@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from math import prod
 from typing import Any
 
@@ -21,8 +23,8 @@ from graphc.ir.errors import UnsupportedError
 from graphc.ir.evaluate import Evaluator, bind_shapes
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Kind, Trait
-from graphc.ir.payload import Payload, exact, hashed, opaque
-from graphc.ir.types import TensorType
+from graphc.ir.payload import NoMeaningError, Payload, exact, hashed, opaque
+from graphc.ir.types import DType, TensorType
 from graphc.ir.values import Literal, Operand, Value
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +77,8 @@ class ExactEvaluator:
     """Evaluates graphs over finite fields under one binding of the dimension symbols.
 
     An op is run by its `exact` rule, else a composite by its body and a primitive by
-    its NumPy reference, which `Payload` arrays give their meaning to.
+    its NumPy reference, which `Payload` arrays give their meaning to. What the fields
+    have nothing for, such as a decomposition, is some function of all its operands.
 
     Attributes:
         plain: The evaluator for floats, which knows attributes and bodies.
@@ -124,12 +127,26 @@ class ExactEvaluator:
         assert op.reference is not None
         try:
             return op.reference(*operands, **attributes)
-        except TypeError as error:
-            raise UnsupportedError(
-                f"{op.name} has no exact meaning",
-                received=str(error),
-                location=node.location,
-            ) from error
+        except NoMeaningError:
+            return self._function_of_all(node, operands)
+
+    def _function_of_all(self, node: Node, operands: Sequence[Array]) -> Any:
+        """Results of which each element is another hash of all elements of operands."""
+        attributes = json.dumps(node.attributes, sort_keys=True)
+        digest = blake2b(f"{node.op.name} {attributes}".encode())
+        for operand in operands:
+            wide = np.asarray(operand).astype(np.float64) + 0.0  # no negative zero
+            digest.update(np.where(np.isnan(wide), np.nan, wide).tobytes())
+        results: list[Array] = []
+        for number, result in enumerate(node.results):
+            tag = f"{digest.hexdigest()} {number}"
+            shape = self._shape(result.type)
+            places = np.arange(prod(shape), dtype=np.float64).reshape(shape)
+            results.append(_function(tag, result.dtype, places))
+        return tuple(results)
+
+    def _shape(self, type: TensorType) -> tuple[int, ...]:
+        return tuple(int(substitute(d, self.plain.bindings)) for d in type.shape)
 
     def _spend(self, node: Node, operands: Sequence[Array]) -> None:
         """Counts the work of a node.
@@ -138,10 +155,7 @@ class ExactEvaluator:
             UnsupportedError: If there was too much of it.
         """
         op = node.op
-        sizes = [
-            prod(int(substitute(d, self.plain.bindings)) for d in r.shape)
-            for r in node.results
-        ]
+        sizes = [prod(self._shape(result.type)) for result in node.results]
         work = sum(sizes) + sum(array.size for array in operands)
         if op.kind is Kind.CONTRACTION and op.flops is not None:
             types = [
@@ -160,9 +174,15 @@ class ExactEvaluator:
             )
 
     def _read(self, values: Mapping[Value, Array], operand: Operand) -> Array:
-        if isinstance(operand, Literal):
-            return _kept(operand.numpy(), operand.type, packed=False)
-        return values[operand]
+        return _number(operand) if isinstance(operand, Literal) else values[operand]
+
+
+@lru_cache(maxsize=4096)
+def _number(literal: Literal) -> Array:
+    """What a literal stands for; graphs repeat few of them."""
+    found = _kept(literal.numpy(), literal.type, packed=False)
+    found.flags.writeable = False
+    return found
 
 
 def _kept(array: Any, type: TensorType, packed: bool) -> Array:
@@ -189,8 +209,12 @@ def _function_of_bits(node: Node, operands: Sequence[Array]) -> Array:
     if node.result.dtype is node.operands[0].type.dtype:
         return operands[0]
     tag = f"{node.op.name} {json.dumps(node.attributes, sort_keys=True)}"
-    result = node.result.dtype
-    if result.is_float:
+    return _function(tag, node.result.dtype, *operands)
+
+
+def _function(tag: str, dtype: DType, *operands: Array) -> Array:
+    """Elements of `dtype` that depend on a tag and on those of the operands."""
+    if dtype.is_float:
         return opaque(tag, *operands)
-    found = hashed(tag, *operands) & np.uint64(2**result.bits - 1)
-    return found.astype(f"u{result.bits // 8}").view(result.numpy)
+    found = hashed(tag, *operands) & np.uint64(2**dtype.bits - 1)
+    return found.astype(f"u{dtype.bits // 8}").view(dtype.numpy)

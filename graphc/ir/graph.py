@@ -313,8 +313,8 @@ class Graph:
         """A copy with dimension symbols bound to integers within their ranges.
 
         Raises:
-            GraphError: For an unknown symbol, or a size that is no integer within the
-                declared range of its symbol.
+            GraphError: For an unknown symbol, a size that is no integer within the
+                declared range of its symbol, or one that makes a dimension negative.
         """
         for name, size in symbols.items():
             if name not in self.ranges:
@@ -334,7 +334,10 @@ class Graph:
                     f"graph @{self.name}: {name} must be in {low}..{high}",
                     received=f"{name}={size}",
                 )
-        return self.copy(symbols)
+        copy = self.copy(symbols)
+        for graph in copy.reachable():
+            _require_sizes(graph, symbols)
+        return copy
 
     def verify(self) -> None:
         """Checks that the graph and everything it calls is well formed and typed.
@@ -490,6 +493,22 @@ def clone_graph(
     clone_nodes(graph.nodes, values, clone.insert, bindings)
     clone.results = [lookup(values, r) for r in graph.results]
     return clone
+
+
+def _require_sizes(graph: Graph, symbols: Mapping[str, int]) -> None:
+    """Checks that `symbols`, which have been put into `graph`, make no negative dim."""
+    values = [(value, None) for value in graph.parameters]
+    values += [(value, node) for node in graph.nodes for value in node.results]
+    for value, node in values:
+        if any(isinstance(d, int) and d < 0 for d in value.shape):
+            sizes = ", ".join(f"{name}={size}" for name, size in symbols.items())
+            where = node.op.name if node else f"%{value.name or value.index}"
+            raise GraphError(
+                f"graph @{graph.name}: with {sizes} a dimension of {where} is negative",
+                received=str(value.type),
+                location=node.location if node else None,
+                hint="declare a range of the symbol in which all sizes are at least 0",
+            )
 
 
 def clone_nodes(

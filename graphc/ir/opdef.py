@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from graphc.ir.dims import Dim, SymbolicDim, parse_dim, substitute
 from graphc.ir.errors import GraphError
+from graphc.ir.index import Index
 from graphc.ir.types import DTYPES, DType, TensorType, dtype
 from graphc.ir.values import Attributes, Operand
 
@@ -56,8 +57,16 @@ class Trait(enum.Enum):
     """Overflows or loses all accuracy in narrow floats: computed in float32."""
     MOVES_DATA = "moves_data"
     """Copies elements without arithmetic: exact in every dtype."""
+    IDENTITY = "identity"
+    """The results are the operands."""
     READS_BITS = "reads_bits"
     """Depends on how elements are stored: the reference gets the declared dtypes."""
+    COMBINES = "combines"
+    """The graph that it calls combines two elements."""
+    GATHERS = "gathers"
+    """Each result element follows by itself from a few elements, wherever they are."""
+    ALONG_AXIS = "along_axis"
+    """Works by itself on each line along its `axis`; results are as large as x."""
 
 
 class AttributeKind(enum.Enum):
@@ -312,6 +321,12 @@ class OpDef:
             of them; once if there is no such rule.
         no_kernel: Why backends that generate kernels decline the op, in a few words;
             empty where nothing keeps them from it.
+        read_index: For an op whose result elements are elements of its operand,
+            ``(index of a result element, operand type, **attributes)`` to the index
+            of the operand's element (see `graphc.ir.index`).
+        write_index: The inverse, for an op that reads every operand element once:
+            ``(index of an operand element, operand type, **attributes)`` to the index
+            of the result's element.
         exact: The meaning over finite fields (see `graphc.ir.payload`), if it is not
             that of the reference: from operands, floats as `Payload`, to results.
         flops: For sums of products, ``(operand types, result types, **attributes)`` to
@@ -337,6 +352,8 @@ class OpDef:
     numerics: str
     no_kernel: str = ""
     flops: Callable[..., Dim] | None = None
+    read_index: Callable[..., tuple[Index, ...]] | None = None
+    write_index: Callable[..., tuple[Index, ...]] | None = None
     exact: Callable[..., Any] | None = None
     pullback: Callable[..., Sequence[Operand | None]] | None = None
     trips: Callable[..., Dim] | None = None

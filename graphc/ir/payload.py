@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,18 @@ Q = 33554093
 """The smaller prime, below 2**25; ``P = 2 * Q + 1``."""
 _GENERATOR = 4
 """An element of order `Q` modulo `P`."""
+_DIGIT = 5
+"""The bits of an exponent that are looked up at once."""
 _SHIFT = 2.0**25
 _LIMB = 2.0**13
 _MOST_TERMS = 2**14
 """How many products of a limb and a residue add up without rounding."""
 _MOST_FACTORS = 64
 """The largest whole exponent for which a power is a product."""
+
+
+class NoMeaningError(TypeError):
+    """A function that would read stored pairs as if they were numbers."""
 
 
 class Payload(np.ndarray[Any, Any]):
@@ -67,7 +74,7 @@ class Payload(np.ndarray[Any, Any]):
             options = {name: options[name] for name in _PLACING if name in options}
             found = _along(ufunc, method, *(_base(each) for each in inputs), **options)
         else:
-            raise TypeError(f"{ufunc.__name__}.{method} has no exact meaning")
+            raise NoMeaningError(f"{ufunc.__name__}.{method} has no exact meaning")
         if out is None:
             return marked(found)
         _base(out[0])[...] = found
@@ -77,7 +84,7 @@ class Payload(np.ndarray[Any, Any]):
         self, function: Any, types: Any, arguments: Any, options: Any
     ) -> Any:
         if function in _INEXACT or function.__module__ in _INEXACT_MODULES:
-            raise TypeError(f"{function.__name__} has no exact meaning")
+            raise NoMeaningError(f"{function.__name__} has no exact meaning")
         return marked(super().__array_function__(function, types, arguments, options))
 
 
@@ -121,7 +128,7 @@ def exact(numbers: Any) -> Payload:
         wide = array.astype(np.uint64 if array.dtype.kind == "u" else np.int64)
         return _payload(_join(*(_centred(wide, prime) for prime in (P, Q))))
     if array.dtype.kind == "c":
-        raise TypeError("complex numbers have no exact meaning")
+        raise NoMeaningError("complex numbers have no exact meaning")
     floats = array.astype(np.float64)
     finite = np.isfinite(floats)
     fraction, exponent = np.frexp(np.where(finite, floats, 0.0))
@@ -189,13 +196,14 @@ _multiply = _fieldwise(np.multiply)
 
 
 def _power(base: Array, exponent: int, prime: int) -> Array:
-    found = np.ones_like(base)
+    square = base.astype(np.int64)
+    found = np.ones_like(square)
     while exponent:
         if exponent & 1:
-            found = _modulo(found * base, prime)
-        base = _modulo(base * base, prime)
+            found = found * square % prime
+        square = square * square % prime
         exponent >>= 1
-    return found
+    return _centred(found, prime)
 
 
 def _divide(a: Array, b: Array) -> Array:
@@ -211,23 +219,26 @@ def _divide(a: Array, b: Array) -> Array:
 
 def _exponential(x: Array) -> Array:
     exponent = np.mod(_split(x)[1], Q).astype(np.int64)
-    found = np.ones_like(x)
-    factor = _GENERATOR
-    while np.any(exponent):
-        found = np.where(exponent & 1, _modulo(found * _near(factor), P), found)
-        factor = factor * factor % P
-        exponent >>= 1
-    return _join(found, np.ones_like(found))
+    found = np.ones_like(exponent)
+    for digit, powers in enumerate(_digit_powers()):
+        found = found * powers[exponent >> (digit * _DIGIT) & (2**_DIGIT - 1)] % P
+    return _join(_centred(found, P), np.ones_like(x))
 
 
-def _near(residue: int) -> float:
-    return float(residue - P if residue > P // 2 else residue)
+@cache
+def _digit_powers() -> Array:
+    """The powers of the generator by each digit at each place of an exponent."""
+    places = range(0, Q.bit_length(), _DIGIT)
+    digits = range(2**_DIGIT)
+    return np.array(
+        [[pow(_GENERATOR, digit << place, P) for digit in digits] for place in places]
+    )
 
 
 def _whole_powers(a: Array, b: Array) -> Array:
     """a to the power of b where that is a product, else a hash."""
     base, exponent = np.broadcast_arrays(a, b)
-    found = _hash("power", base, exponent)
+    found = np.asarray(_hash("power", base, exponent))  # not a NumPy scalar
     count = _split(exponent)[0]
     small = _is_whole(exponent) & (np.abs(count) <= _MOST_FACTORS)
     one = exact(1.0).view(np.ndarray)
@@ -360,7 +371,7 @@ def _call(ufunc: np.ufunc, operands: Sequence[Array]) -> Array:
     if ufunc is np.matmul:
         return _matmul(*operands)
     if ufunc.signature is not None:
-        raise TypeError(f"{ufunc.__name__} has no exact meaning")
+        raise NoMeaningError(f"{ufunc.__name__} has no exact meaning")
     rule = _RULES.get(ufunc) or partial(_hash, ufunc.__name__)
     if all(np.all(np.isfinite(each)) for each in operands):
         return rule(*operands)
@@ -398,7 +409,8 @@ def _along(
         )
         return np.where(np.isfinite(plain), _join(*sums), plain)
     lined = np.moveaxis(x, axes, range(len(axes)))
-    lined = lined.reshape((-1, *lined.shape[len(axes) :]))
+    taken, kept = lined.shape[: len(axes)], lined.shape[len(axes) :]
+    lined = lined.reshape((prod(taken), *kept))
     found = np.broadcast_to(_ONE, lined.shape[1:])
     for part in lined:
         found = _call(ufunc, [found, part])

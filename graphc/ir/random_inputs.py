@@ -43,7 +43,9 @@ def random_array(
         drawn = np.round(drawn / step) * step if step else drawn
         return np.asarray(drawn).astype(dtype.numpy)
     start = max(int(low), 0) if dtype.kind == "uint" else int(low)
-    drawn = rng.integers(start, max(int(high), start + 1), shape)
+    end = max(int(high), start + 1)
+    drawn_as = np.uint64 if end > 2**63 else np.int64
+    drawn = rng.integers(start, end, shape, dtype=drawn_as)
     return np.asarray(drawn).astype(dtype.numpy)
 
 

@@ -39,6 +39,8 @@ def primitive(
     numerics: str = "",
     no_kernel: str = "",
     flops: Callable[..., Any] | None = None,
+    read_index: Callable[..., Any] | None = None,
+    write_index: Callable[..., Any] | None = None,
     exact: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], OpDef]:
     """Registers the decorated type rule as a primitive; see `OpDef` for the arguments.
@@ -65,6 +67,8 @@ def primitive(
             numerics=numerics,
             no_kernel=no_kernel,
             flops=flops,
+            read_index=read_index,
+            write_index=write_index,
             exact=exact,
         )
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 
 from graphc.ir.graph import Graph, check_graph
-from graphc.passes import autodiff, cse, dce, decompose, fusion, inline
+from graphc.passes import (
+    autodiff,
+    cse,
+    dce,
+    decompose,
+    deduplicate,
+    fusion,
+    inline,
+)
 from graphc.passes.canonicalize import Canonicalize
+from graphc.passes.chunk_linear_cross_entropy import ChunkLinearCrossEntropy
 from graphc.passes.constant_folding import ConstantFolding
+from graphc.passes.fuse_linear_cross_entropy import FuseLinearCrossEntropy
+from graphc.passes.gather_picked import GatherPicked
 from graphc.passes.graph_pass import PASSES, GraphPass, ModulePass, Pass, register
 from graphc.passes.ledger import Ledger, Refusal, Rewrite
 from graphc.passes.pass_manager import PassManager, PassRun, Report
@@ -15,12 +26,18 @@ from graphc.passes.pipeline_parser import Pipeline, parse_pipeline
 from graphc.passes.pipelines import PIPELINES
 from graphc.passes.rewrite import Rewriter
 from graphc.passes.rule import Rule, RuleSet
+from graphc.passes.split_attention import SplitAttention
+from graphc.passes.split_contractions import SplitContractions
+from graphc.passes.split_reductions import SplitReductions
 
 __all__ = [
     "PASSES",
     "PIPELINES",
     "Canonicalize",
+    "ChunkLinearCrossEntropy",
     "ConstantFolding",
+    "FuseLinearCrossEntropy",
+    "GatherPicked",
     "GraphPass",
     "Ledger",
     "ModulePass",
@@ -34,10 +51,14 @@ __all__ = [
     "Rewriter",
     "Rule",
     "RuleSet",
+    "SplitAttention",
+    "SplitContractions",
+    "SplitReductions",
     "autodiff",
     "cse",
     "dce",
     "decompose",
+    "deduplicate",
     "fusion",
     "inline",
     "parse_pipeline",

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import OPS
+from graphc.ir.ops import OPS
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.rewrite import Rewriter
 
@@ -28,6 +28,10 @@ class Decompose(GraphPass):
     keep: tuple[str, ...] = ()
     name: ClassVar[str] = "decompose"
     required: ClassVar[bool] = True
+    # Where a gradient is still to be taken, that of the body replaces their own.
+    rounding: ClassVar[frozenset[str]] = frozenset(
+        name for name, op in OPS.items() if op.is_composite and callable(op.vjp)
+    )
 
     def __post_init__(self) -> None:
         composites = [name for name, op in OPS.items() if op.is_composite]

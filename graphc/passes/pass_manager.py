@@ -184,8 +184,21 @@ class PassManager:
         return _Run(self, graph).run()
 
 
+_Outline = list[tuple[int, ...]]
+
+
 class _Run:
-    """One run of a pass manager."""
+    """One run of a pass manager.
+
+    Attributes:
+        manager: Its options.
+        graph: What the passes change.
+        nodes: How many nodes the graph and those that it calls have.
+        report: What has happened so far.
+        meaning: What the graph computes, if that is compared.
+        original: The graph before the next rewrite, once it has been copied.
+        outline: Which nodes there were when the graph was last verified.
+    """
 
     def __init__(self, manager: PassManager, graph: Graph) -> None:
         self.manager = manager
@@ -195,10 +208,13 @@ class _Run:
             str(manager.pipeline), self.nodes, self.nodes, Ledger(manager.bisect)
         )
         self.meaning: Meaning | None = None
+        self.original: Graph | None = None
+        self.outline: _Outline | None = None
 
     def run(self) -> Report:
         if self.manager.verify:
             self.graph.verify()
+            self.outline = _outline(self.graph)
         if self.manager.check:
             self._learn()
         self._dump("input", f"// input, {self.nodes} nodes")
@@ -236,7 +252,8 @@ class _Run:
         ledger = self.report.ledger
         rewrites, refusals = ledger.count, len(ledger.refusals)
         before = self.nodes
-        original = self.graph.copy() if self.meaning is not None else None
+        if self.meaning is not None and self.original is None:
+            self.original = self.graph.copy()
         start = time.perf_counter()
         try:
             changed, kept = _apply(each, self.graph, self.report.ledger)
@@ -253,8 +270,9 @@ class _Run:
         self._dump(each.name, f"// after {run}")
         if self.manager.verify:
             self._verify(each, changed, made)
-        if original is not None and made:
-            self._compare(each, original, ledger.rewrites[rewrites:])
+        if self.original is not None and made:
+            self._compare(each, self.original, ledger.rewrites[rewrites:])
+            self.original = None
         stop = self.manager.stop_after
         self.report.stopped = stop in (each.name, len(self.report.runs))
         return changed
@@ -267,14 +285,18 @@ class _Run:
                 self.graph.module.remove(other)
         self.nodes = sum(len(graph) for graph in graphs)
 
-    def _verify(self, each: Pass, changed: bool, rewrites: int) -> None:
-        try:
-            self.graph.verify()
-        except GraphError as error:
-            raise self._failure(each, "broke the graph", error) from error
-        if changed != (rewrites > 0):
+    def _verify(self, each: Pass, changed: bool, made: int) -> None:
+        """Checks what a pass says, and the graph unless it is as it was."""
+        outline = _outline(self.graph)
+        if changed or made or outline != self.outline:
+            try:
+                self.graph.verify()
+            except GraphError as error:
+                raise self._failure(each, "broke the graph", error) from error
+        self.outline = outline
+        if changed != (made > 0):
             says = "a change" if changed else "no change"
-            raise PassError(f"{each} reports {says} but made {rewrites} rewrites")
+            raise PassError(f"{each} reports {says} but made {made} rewrites")
 
     def _learn(self) -> None:
         """Evaluates the graph as it is, to compare with what passes make of it."""
@@ -355,6 +377,18 @@ class _Run:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{len(self.report.runs):02d}-{name}.gir"
         path.write_text(f"{header}\n{self.graph}", encoding="utf-8")
+
+
+def _outline(graph: Graph) -> _Outline:
+    """Which nodes there are, in what order, and what they and the results read."""
+    return [
+        (id(each), *map(id, read))
+        for reached in graph.reachable()
+        for each, read in [
+            *((node, node.operands) for node in reached.nodes),
+            (reached, reached.results),
+        ]
+    ]
 
 
 def _apply(

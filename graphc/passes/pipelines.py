@@ -7,17 +7,39 @@ SIMPLIFY_LATE = "(canonicalize{late=true},constant_folding,cse,dce)*"
 
 TRAIN = f"autodiff,inline,{SIMPLIFY}"
 INFER = f"inline,{SIMPLIFY}"
-XLA = f"{TRAIN},decompose,{SIMPLIFY_LATE}"
+XLA = (
+    f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,decompose,"
+    f"{SIMPLIFY_LATE}"
+)
+
+KEPT = (
+    "attention",
+    "attention_with_logsumexp",
+    "attention_query_gradient",
+    "attention_key_value_gradient",
+)
+"""The composites that have Triton kernels of their own."""
+
+TRITON = (
+    # Kernels of a chunk have a GPU to fill: chunks are larger than those in caches.
+    f"fuse_linear_cross_entropy{{least_mib=512}},{TRAIN},"
+    "chunk_linear_cross_entropy{chunk_mib=256,least_rows=1024},"
+    f"split_attention,decompose{{keep=[{','.join(KEPT)}]}},{SIMPLIFY_LATE},"
+    f"gather_picked,split_reductions,split_contractions,{SIMPLIFY_LATE},"
+    "fusion,deduplicate"
+)
 
 PIPELINES: dict[str, str] = {
     "train": TRAIN,
     "infer": INFER,
     "xla": XLA,
+    "triton": TRITON,
     "default": XLA,
 }
 """Pipelines by name.
 
 ``train`` expands gradients and simplifies, ``infer`` is the same for graphs without
 gradients; both leave composites whole. ``xla`` lowers everything that StableHLO needs
-and fuses nothing, because XLA does; it is the default.
+and fuses nothing, because XLA does; it is the default. ``triton`` ends with a graph
+that calls a graph for each kernel.
 """

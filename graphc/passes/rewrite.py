@@ -7,7 +7,7 @@ rewrite is found by bisection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -210,22 +210,34 @@ class Rewriter:
         name: str,
         rule: str,
         attributes: Attributes | None = None,
+        shared: Collection[Node] = (),
     ) -> Graph | None:
         """Moves `nodes` to a graph of their own, which a `call` in their place calls.
 
         Args:
             nodes: Nodes of one graph in execution order. What reads their results
-                must come after the last of them, or the outlining is refused.
+                must come after the last of them, or the outlining is refused. Those
+                that are `shared` may be among them again, for nodes that read a copy
+                of their own.
             name: The name that the graph gets, with a number behind it if taken.
             rule: What the ledger calls the rewrite.
             attributes: The attributes of the new graph.
+            shared: Those of `nodes` whose results the new graph does not return. If
+                anything else reads them, they stay, and the new graph has copies.
 
         Returns:
             The new graph, or None if refused.
         """
-        last = nodes[-1]
-        group = set(nodes)
-        exits = [r for node in nodes for r in node.results if _leaves(r, group)]
+        last, group = nodes[-1], set(nodes)
+        stay = _still_read(nodes, shared)
+        leaving = group.difference(stay)
+        exits = [
+            result
+            for node in nodes
+            if node in leaving
+            for result in node.results
+            if _leaves(result, leaving)
+        ]
         reason = _outline_problem(exits, group, last)
         if reason is not None:
             self.refuse(last, rule, reason)
@@ -240,9 +252,11 @@ class Rewriter:
         builder.location = self._derived(last.location, _fused_from(nodes))
         with entered(builder):
             outputs = as_tuple(OPS["call"](*inputs, graph=callee.name))
-        touched = _take_over(exits, outputs, group)
-        for node in reversed(nodes):
-            graph.remove(node)
+        touched = _take_over(exits, outputs, leaving)
+        for node in reversed(dict.fromkeys(nodes)):
+            if node in leaving:
+                graph.remove(node)
+        _put_after(outputs[0], stay)
         put = snapshots(tuple(outputs))
         rewrite = (rule, graph.name, was, put, size, len(graph))
         self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
@@ -334,6 +348,29 @@ def _producers(node: Node) -> list[Node]:
 
 def _leaves(value: Value, group: set[Node]) -> bool:
     return any(user not in group for user, _ in value.uses)
+
+
+def _still_read(nodes: Sequence[Node], shared: Collection[Node]) -> list[Node]:
+    """The `shared` ones of `nodes` that others read, in order."""
+    leaving = set(nodes)
+    found: list[Node] = []
+    for node in reversed(dict.fromkeys(nodes)):
+        if node in shared and any(_leaves(result, leaving) for result in node.results):
+            leaving.discard(node)
+            found.append(node)
+    return found[::-1]
+
+
+def _put_after(output: Value, nodes: Iterable[Node]) -> None:
+    """Moves those of `nodes` that depend on the maker of `output` behind it."""
+    maker = output.node
+    if maker is None:
+        return
+    graph, following, behind = owner(maker), maker.next, {maker}
+    for node in nodes:
+        if not behind.isdisjoint(_producers(node)):
+            behind.add(node)
+            graph.move(node, following)
 
 
 def _outline_problem(

@@ -9,6 +9,7 @@ from graphc.runtime.backend import Backend
 
 BACKENDS: dict[str, str] = {
     "numpy": "graphc.runtime.numpy_runtime",
+    "triton": "graphc.runtime.triton_runtime",
     "xla": "graphc.runtime.xla_runtime",
 }
 """The module of each backend. Importing one imports what it runs on, such as jax."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
+from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.stages import Stages
 
 
@@ -58,6 +59,10 @@ class Program(Protocol):
 
     def cost(self) -> dict[str, float] | None:
         """The backend's estimates, such as ``flops``, or None where it has none."""
+        ...
+
+    def kernels(self, *arrays: Any) -> KernelReport | None:
+        """What each kernel costs, or None where others choose the kernels."""
         ...
 
 

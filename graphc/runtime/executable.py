@@ -11,6 +11,7 @@ from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
 from graphc.passes import Report
 from graphc.runtime.backend import Memory, Program
+from graphc.runtime.kernel_costs import KernelReport
 
 
 class Executable:
@@ -77,6 +78,18 @@ class Executable:
     def cost(self) -> dict[str, float] | None:
         """The target's estimates of one run, or None where it has none."""
         return self.program.cost()
+
+    def kernels(self, *arrays: Any) -> KernelReport | None:
+        """What each kernel costs; print it for a table.
+
+        Launches, grid, bytes, floating-point operations and the time that a GPU needs
+        for them at least. None where graphc does not make the kernels, as for XLA.
+
+        Args:
+            *arrays: One array per parameter, to run the graph once and measure how long
+                each kernel takes. They stay as they are.
+        """
+        return self.program.kernels(*arrays)
 
     def __repr__(self) -> str:
         seconds = sum(self.compile_seconds.values())

@@ -9,6 +9,7 @@ from graphc.ir.errors import GraphcError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
 from graphc.runtime.backend import Memory
+from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.stages import Stages
 
 PIPELINE = ""
@@ -39,6 +40,10 @@ class NumpyProgram:
 
     def cost(self) -> dict[str, float] | None:
         """Not known."""
+        return None
+
+    def kernels(self, *arrays: Any) -> KernelReport | None:
+        """None: there are none."""
         return None
 
 

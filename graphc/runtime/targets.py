@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from graphc.ir.errors import TargetError, UnsupportedError
 from graphc.runtime import BACKENDS, load_backend
 
 CHECK = "graphc doctor"
 """The command that checks what this machine can run."""
+
+
+TargetKind: TypeAlias = Literal["device", "interpreter", "architecture"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,9 @@ class Target:
         reason: Why not.
         extra: What to install for it with pip.
         check: The command that checks it.
+        kind: What runs programs: a ``device``; an ``interpreter``, slow and thorough;
+            or nothing, if it is an ``architecture`` that programs are compiled for to
+            be looked at.
     """
 
     name: str
@@ -33,7 +40,10 @@ class Target:
     reason: str | None = None
     extra: str | None = None
     check: str = CHECK
+    kind: TargetKind = "device"
 
+
+_TRITON = "graphc[triton]"
 
 _TARGETS: dict[str, Target] = {
     target.name: target
@@ -41,8 +51,16 @@ _TARGETS: dict[str, Target] = {
         Target("xla", "xla", extra="jax"),
         Target("xla:cpu", "xla", "cpu", extra="jax"),
         Target("xla:cuda", "xla", "cuda", extra="jax[cuda12]"),
-        Target("triton", "triton", extra="graphc[triton]"),
-        Target("triton:sm_90", "triton", "sm_90", extra="graphc[triton]"),
+        Target("triton", "triton", extra=_TRITON),
+        Target(
+            *("triton:interpreter", "triton", "interpreter"),
+            extra=_TRITON,
+            kind="interpreter",
+        ),
+        *(
+            Target(f"triton:{name}", "triton", name, extra=_TRITON, kind="architecture")
+            for name in ("sm_80", "sm_90", "gfx942")
+        ),
         Target("numpy", "numpy"),
     )
 }
@@ -85,14 +103,7 @@ def find_target(name: str) -> Target:
 
 def _checked(target: Target) -> Target:
     reason = _unavailable(target)
-    return Target(
-        target.name,
-        target.backend,
-        target.device,
-        available=reason is None,
-        reason=reason,
-        extra=target.extra,
-    )
+    return replace(target, available=reason is None, reason=reason)
 
 
 def _unavailable(target: Target) -> str | None:

@@ -128,7 +128,8 @@ def vote(
 
 def voters() -> tuple[str, ...]:
     """The targets that work here besides the evaluator, each device once."""
-    found = [t for t in targets() if t.available and t.name != EVALUATOR]
+    found = [t for t in targets() if t.available and t.kind == "device"]
+    found = [t for t in found if t.name != EVALUATOR]
     named = {t.backend for t in found if t.device is not None}
     return tuple(t.name for t in found if t.device or t.backend not in named)
 

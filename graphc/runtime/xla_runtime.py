@@ -18,6 +18,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
 from graphc.runtime.backend import Memory
+from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.stages import Stages
 from graphc.runtime.xla_errors import compile_error
 from graphc.runtime.xla_export import Spec, compiled, exported
@@ -136,6 +137,10 @@ class XlaProgram:
         """XLA's estimates, such as ``flops`` and ``bytes accessed``."""
         known = self.compiled.cost_analysis()
         return None if known is None else dict(known)
+
+    def kernels(self, *arrays: Any) -> KernelReport | None:
+        """None: XLA's kernels are its own affair."""
+        return None
 
 
 def _platform(device: str | None) -> str:

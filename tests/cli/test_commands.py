@@ -77,6 +77,13 @@ def test_opt_times_dumps_and_writes_a_file(gir: Path, tmp_path: Path) -> None:
     assert "cse" in result.stderr
 
 
+def test_opt_counts_kernels() -> None:
+    bound = str(parse(SCALE).bind(B=2))
+    result = invoke("opt", "-", "-p", "triton", "--time-passes", text=bound)
+    assert result.exit_code == 0, result.output
+    assert "1 kernel (1 distinct: 1 pointwise), 60 bytes moved" in result.stderr
+
+
 def test_opt_lists_passes() -> None:
     result = invoke("opt", "-", "--list")
     assert "canonicalize" in result.output
@@ -157,11 +164,24 @@ def test_errors_are_one_message(arguments: list[str], code: int, said: str) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_doctor_checks_targets() -> None:
+def test_doctor_checks_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = [t for t in graphc.targets() if t.kind != "architecture"]
+    monkeypatch.setattr("graphc.cli.doctor.targets", lambda: quick)
     result = invoke("doctor")
     assert result.exit_code == 0, result.output
     assert "numpy          works" in result.output
     assert "triton         no" in result.output
+    assert "triton:interpreter works" in result.output
+
+
+@pytest.mark.slow
+def test_doctor_compiles_for_gpus_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    assert "triton:sm_90   works (compiled a small graph" in result.output
 
 
 def test_demo_models_build_and_data_is_real() -> None:

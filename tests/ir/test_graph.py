@@ -261,6 +261,17 @@ def test_binding_symbols(graph: Graph, extra_ops: None):
         assert raised.value.received == f"B={size}"
 
 
+def test_sizes_that_make_a_dimension_negative_are_refused():
+    graph = parse("""
+        graph @f(%x: f32[B]) -> (f32[B-2]) where B in 1..8 {
+          %y = reduce_window_sum(%x) {padding=[[0,0]], strides=[1], window=[3]} : f32[B-2]
+          return %y
+        }""")
+    assert graph.bind(B=2).results[0].type == tensor_type("f32[0]")
+    with pytest.raises(GraphError, match="with B=1 a dimension of reduce_window_sum"):
+        graph.bind(B=1)
+
+
 def test_a_symbol_may_be_bound_to_an_expression(graph: Graph):
     doubled = graph.copy({"B": SymbolicDim.symbol("T") * 2})
     assert str(doubled.parameters[0].type) == "f32[2*T,4]"

@@ -117,3 +117,19 @@ def test_what_would_read_the_stored_pairs_is_refused(x):
         np.einsum("ij,ij", x, x)
     with pytest.raises(TypeError, match="no exact meaning"):
         np.linalg.inv(x[:4, :4])
+
+
+def test_scalars_have_powers():
+    number = exact(1.5)
+    assert_equal(number**3.0, number * number * number)
+
+
+def test_products_of_nothing_are_ones_or_nothing():
+    assert np.prod(exact(np.ones((2, 0, 3))), axis=(0, 2)).shape == (0,)
+    assert_equal(np.prod(exact(np.ones((2, 0))), axis=1), exact([1.0, 1.0]))
+
+
+def test_exponentials_are_powers_of_the_generator():
+    numbers = np.array([0.0, 1.0, 31.0, 32.0, 33.0, 12345678.0])
+    found = np.rint(np.asarray(np.exp(exact(numbers))) / 2**25).astype(np.int64)
+    assert [int(p) % P for p in found] == [pow(4, int(n), P) for n in numbers]

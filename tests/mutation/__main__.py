@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import graphc.importers.stablehlo.importing  # noqa: F401  its functions have bugs, too
 from tests.mutation.mutants import Mutant, Sources, read_mutants, seed
 from tests.mutation.suite import checks_for
 
@@ -27,7 +28,7 @@ def judge(sources: Sources, mutant: Mutant, log: int) -> int:
     """Runs the checks with the bug, in this process; how it ended."""
     try:
         seed(sources, mutant)
-    except LookupError as error:
+    except (LookupError, FileNotFoundError) as error:
         os.write(log, f"stale: {error}\n".encode())
         return STALE
     for check in checks_for(mutant):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from graphc.ir import evaluate, parse
+from graphc.ir import GraphError, evaluate, parse
+from graphc.ir.differentiate import differentiate
 from graphc.passes import run
 from graphc.passes.autodiff import Autodiff
 
@@ -63,3 +65,24 @@ def test_is_exempt_from_the_limit_on_rewrites():
     result = run(parse(SQUARES), "autodiff,(canonicalize,cse)*,dce", bisect=0)
     assert list(result.module.graphs) == ["step"]
     assert len(result) == 6
+
+
+@pytest.mark.parametrize(
+    "use", ["reshape(%a) {shape=[3,1]}", "broadcast_in_dim(%a) {dims=[0], shape=[3,1]}"]
+)
+def test_what_is_only_stored_has_no_cotangents_to_add(use: str):
+    graph = parse(f"""
+        graph @f(%x: f32[3]) -> (f32[]) {{
+          %a = convert(%x) {{dtype="f8e5m2"}} : f8e5m2[3]
+          %b = {use} : f8e5m2[3,1]
+          %c = convert(%b) {{dtype="f32"}} : f32[3,1]
+          %d = convert(%a) {{dtype="f32"}} : f32[3]
+          %e = reduce_sum(%c) {{axes=[0,1]}} : f32[]
+          %g = reduce_sum(%d) {{axes=[0]}} : f32[]
+          %h = add(%e, %g) : f32[]
+          return %h
+        }}""")
+    with pytest.raises(GraphError, match="has no gradient in f8e5m2") as caught:
+        differentiate(graph, [0])
+    assert caught.value.hint is not None
+    assert "convert to f32" in caught.value.hint

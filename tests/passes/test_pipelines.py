@@ -70,7 +70,9 @@ def step_arrays(graph: Graph, rng: np.random.Generator) -> list[np.ndarray]:
     return arrays
 
 
-@pytest.mark.parametrize("pipeline", ["default", "xla", "train", "default,fusion"])
+@pytest.mark.parametrize(
+    "pipeline", ["default", "xla", "train", "triton", "default,fusion"]
+)
 def test_a_training_step_keeps_its_meaning(pipeline: str, rng: np.random.Generator):
     graph = parse(MLP)
     result = run(graph, pipeline, verify=True)

@@ -5,14 +5,12 @@ The cases of several ops are compiled as one program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
-from graphc.ir import Graph, GraphError, Kind, OpDef, building, inline
-from graphc.ir.ops import OPS
+from graphc.ir import GraphError, Kind, OpDef
 from graphc.ir.types import DTYPES
 from graphc.runtime.compile import compile_graph
 from tests.equivalence import random_arrays
@@ -24,25 +22,10 @@ from tests.op_cases import (
     in_dtype,
     is_plain,
     own_cases,
-    spread_cases,
 )
+from tests.op_programs import ALL_OPS, default_cases, joined, programs
 from tests.op_samples import bound_graph, sample_types
 from tests.runtime.agreement import assert_agreement, flushed
-
-PROGRAM = 50
-"""About how many cases are compiled as one program."""
-
-
-def joined(graphs: Iterable[Graph]) -> Graph:
-    """One graph that does what all of these do, side by side."""
-    together = Graph("together")
-    results: list[Any] = []
-    with building(together):
-        for graph in graphs:
-            values = [together.add_parameter(p.type) for p in graph.parameters]
-            results += inline(graph, values)
-    together.results = results
-    return together
 
 
 def results_by_xla(cases: Sequence[Case]) -> list[list[Array]]:
@@ -64,41 +47,6 @@ def check(groups: Sequence[Sequence[Case]], by_element: bool = False) -> None:
         found |= dict(zip(map(id, plain), results_by_xla(plain), strict=True))
     for cases in groups:
         assert_agreement(cases, [found[id(case)] for case in cases], by_element)
-
-
-def first_case(op: OpDef, rng: np.random.Generator) -> Case:
-    """The first sample of an op with no empty operand."""
-    cases = list(own_cases(op, rng))
-    return next((c for c in cases if all(a.size for a in c.arrays)), cases[0])
-
-
-def default_cases(op: OpDef, rng: np.random.Generator) -> list[Case]:
-    """What does not take minutes to compile of an op's samples and dtypes.
-
-    For XLA a composite is primitives, so one sample of it does; elementwise primitives
-    meet each of their dtypes with odd numbers.
-    """
-    if op.is_composite:
-        return [first_case(op, rng)]
-    if op.kind is Kind.ELEMENTWISE:
-        return list(own_cases(op, rng))
-    return spread_cases(op, rng)
-
-
-def programs(ops: Iterable[OpDef]) -> list[Any]:
-    """The ops as parameters in groups that have some `PROGRAM` default cases each."""
-    groups: list[list[OpDef]] = []
-    room = 0
-    for op in ops:
-        if room <= 0:
-            groups.append([])
-            room = PROGRAM
-        groups[-1].append(op)
-        room -= 1 if op.is_composite else len(op.samples) + len(op.dtypes[0])
-    return [pytest.param(g, id=f"{g[0].name}..{g[-1].name}") for g in groups]
-
-
-ALL_OPS = [op for _, op in sorted(OPS.items())]
 
 
 @pytest.mark.parametrize("ops", programs(ALL_OPS))

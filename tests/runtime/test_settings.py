@@ -14,8 +14,11 @@ def test_nothing_is_asked_for_by_default():
 
 
 def test_what_is_asked_for():
-    environment = {"GRAPHC_DUMP": "there", "GRAPHC_VERIFY": "1"}
-    assert Settings.read(environment) == Settings(Path("there"), verify=True)
+    environment = {"GRAPHC_DUMP": "there", "GRAPHC_VERIFY": "1", "GRAPHC_POISON": "1"}
+    wanted = Settings(Path("there"), verify=True, poison=True)
+    assert Settings.read(environment) == wanted
+    assert Settings.read({}).cache == Path.home() / ".cache" / "graphc"
+    assert Settings.read({"GRAPHC_CACHE": "kept"}).cache == Path("kept")
 
 
 def test_a_switch_is_0_or_1():

@@ -15,15 +15,16 @@ def test_every_target_says_whether_it_is_available():
     known = {target.name: target for target in targets()}
     assert list(known) == [
         *("xla", "xla:cpu", "xla:cuda"),
-        *("triton", "triton:sm_90"),
+        *("triton", "triton:interpreter"),
+        *("triton:sm_80", "triton:sm_90", "triton:gfx942"),
         "numpy",
     ]
-    for name in ("xla", "xla:cpu", "numpy"):
+    for name in ("xla", "xla:cpu", "numpy", "triton:interpreter", "triton:sm_90"):
         assert known[name].available
         assert known[name].reason is None
-    assert not known["triton"].available
-    assert known["triton"].reason == "this release generates no Triton code"
     assert known["triton"].extra == "graphc[triton]"
+    kinds = [target.kind for target in known.values() if target.backend == "triton"]
+    assert kinds == ["device", "interpreter", *["architecture"] * 3]
     assert known["xla"].check == "graphc doctor"
 
 
@@ -37,24 +38,28 @@ def test_an_unknown_target_is_corrected():
     assert caught.value.hint.startswith("use one of xla, xla:cpu,")
 
 
-@pytest.mark.parametrize("name", ["triton", "triton:sm_90"])
-def test_triton_is_refused_honestly(name: str):
+def test_a_backend_that_a_release_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(BACKENDS, "triton")
     for use in (compile_graph, emit):
         with pytest.raises(
             UnsupportedError, match="generates no Triton code"
         ) as caught:
-            use(GRAPH, name)
+            use(GRAPH, "triton:sm_90")
         assert caught.value.hint == "target='xla' works"
 
 
 def test_a_missing_device_is_explained():
-    (cuda,) = [target for target in targets() if target.name == "xla:cuda"]
-    if cuda.available:
+    known = {target.name: target for target in targets()}
+    if known["xla:cuda"].available or known["triton"].available:
         pytest.skip("this machine has the device")
     with pytest.raises(TargetError, match="xla:cuda' is not available:") as caught:
         compile_graph(GRAPH, "xla:cuda")
     assert "pip install 'jax[cuda12]'" in caught.value.hint
     assert "graphc doctor" in caught.value.hint
+    with pytest.raises(
+        TargetError, match="'triton' is not available: no NVIDIA driver"
+    ):
+        compile_graph(GRAPH, "triton")
 
 
 def test_a_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch):

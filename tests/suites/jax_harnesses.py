@@ -33,9 +33,7 @@ with jax.enable_x64(True):  # those of 64-bit dtypes are made on import
 
 Array = np.ndarray[Any, Any]
 
-EXPECTED_UNSUPPORTED: dict[str, str] = {
-    "rng_bit_generator_*": "stablehlo.rng_bit_generator",
-}
+EXPECTED_UNSUPPORTED: dict[str, str] = {}
 """Patterns of names with what an import of such a case says is not supported."""
 
 UNORDERED = "sort_multiple_arrays_*_isstable_False_*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphc.codegen.stablehlo.cropping import Cropping
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.loops import RegionWriter
 from graphc.codegen.stablehlo.text import (
@@ -11,7 +12,7 @@ from graphc.codegen.stablehlo.text import (
     windows_text,
 )
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import IntLists, Ints
+from graphc.ir.opdef import IntLists, Ints, operand_types
 
 
 def _combining(f: FunctionWriter, graph: Graph) -> str:
@@ -43,19 +44,23 @@ def reduce_window(
     dilation: Ints | None,
 ) -> None:
     """Writes a reduction of every window."""
+    count, cropping = len(node.results), Cropping(padding)
+    operands = [f.operand(operand) for operand in node.operands]
+    types = list(operand_types(node.operands))
+    starts = operands[count:]
     if not window:  # XLA has no windows of rank 0
-        operands = [f.operand(operand) for operand in node.operands]
-        count = len(node.results)
-        names = ", ".join([*operands[count:], *operands[:count]])
-        types = [p.type for p in graph.parameters]
-        signature = function_type(types, types[:count])
+        names = ", ".join([*starts, *operands[:count]])
+        signature = function_type(2 * types[:count], types[:count])
         f.assign(node, f"func.call @{f.functions[graph.name]}({names}) : {signature}")
         return
+    for i, start in enumerate(starts):
+        operands[i], types[i] = cropping.crop(f, operands[i], types[i], start)
+    signature = function_type(types, [result.type for result in node.results])
     f.assign(
         node,
-        f'"stablehlo.reduce_window"({f.operands(node)}) <{{'
-        f"{windows_text(window, strides, padding, dilation)}"
-        f"}}> ({_combining(f, graph)}) : {f.signature(node)}",
+        f'"stablehlo.reduce_window"({", ".join(operands)}) <{{'
+        f"{windows_text(window, strides, cropping.padding, dilation)}"
+        f"}}> ({_combining(f, graph)}) : {signature}",
     )
 
 

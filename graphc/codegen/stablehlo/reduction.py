@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphc.codegen.stablehlo.control import comparison
+from graphc.codegen.stablehlo.cropping import Cropping
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
 from graphc.codegen.stablehlo.text import (
     dense_text,
@@ -17,7 +18,7 @@ from graphc.codegen.stablehlo.text import (
     type_text,
 )
 from graphc.ir.graph import Node
-from graphc.ir.opdef import IntLists, Ints
+from graphc.ir.opdef import Ints
 from graphc.ir.types import BOOL, I32, DType, TensorType
 
 _COMBINING = {
@@ -82,32 +83,11 @@ class Combination:
     def _set_types(self) -> None:
         self.types = function_type([self._read, self.element], [self._computed])
 
-    def crop(self, padding: IntLists) -> IntLists:
-        """Cuts off what padding takes away; returns what is left of the padding.
-
-        XLA takes windows of one element for no windows at all, and does not see that
-        their padding takes something away.
-        """
-        cuts = [tuple(pair) if max(pair) <= 0 else (0, 0) for pair in padding]
-        if not any(map(any, cuts)):
-            return padding
-        low, high = zip(*cuts, strict=True)
-        sizes = [
-            size + sum(cut)
-            for size, cut in zip(self._read.static_shape, cuts, strict=True)
-        ]
-        whole, self._read = self._read, self._read.with_shape(sizes)
-        types = function_type([whole, self.element], [self._read])
-        self.x = self._f.define(
-            f"stablehlo.pad {self.x}, {self.init}, low = {ints(low)}, "
-            f"high = {ints(high)}, interior = {ints([0] * len(sizes))} : {types}",
-            "cropped",
-        )
+    def crop(self, cropping: Cropping) -> None:
+        """Cuts off of the operand what padding takes away."""
+        x, read = self.x, self._read
+        self.x, self._read = cropping.crop(self._f, x, read, self.init)
         self._set_types()
-        return tuple(
-            (0, 0) if any(cut) else tuple(pair)
-            for pair, cut in zip(padding, cuts, strict=True)
-        )
 
     def assign(self, expression: str) -> None:
         """Writes the operation, and the rounding to the node's own dtype."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.codegen.stablehlo.control import comparison
+from graphc.codegen.stablehlo.cropping import Cropping
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
 from graphc.codegen.stablehlo.reduction import Combination
 from graphc.codegen.stablehlo.text import (
@@ -31,11 +32,11 @@ def reduce_window(
     if not window:  # XLA has no windows of rank 0
         f.alias(node.result, f.operands(node))
         return
-    c = Combination(f, node)
-    padding = c.crop(padding)
+    c, cropping = Combination(f, node), Cropping(padding)
+    c.crop(cropping)
     c.assign(
         f'"stablehlo.reduce_window"({c.x}, {c.init}) <{{'
-        f"{windows_text(window, strides, padding, dilation)}"
+        f"{windows_text(window, strides, cropping.padding, dilation)}"
         f"}}> ({f.combining(c.operation, c.element)}) : {c.types}"
     )
 

@@ -8,6 +8,7 @@ from graphc.frontend import ops, trees
 from graphc.frontend.layers.call_spec import accepts
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.layers.registry import LAYERS
+from graphc.frontend.seeds import drawing_path, note_name
 
 
 class Wrapper(Layer):
@@ -287,5 +288,7 @@ class Bidirectional(Layer):
 
 def _copied(layer: Any, direction: str, **changes: Any) -> Any:
     """A layer with the configuration of `layer` and no state of it."""
-    name = f"{direction}_{layer.name.removeprefix(direction + '_')}"
+    own = layer.name.removeprefix(f"{direction}_")
+    name = f"{direction}_{own}"
+    note_name(name, f"{direction}_{drawing_path(own)}")
     return type(layer).from_config({**layer.get_config(), **changes, "name": name})

@@ -11,6 +11,7 @@ from graphc.frontend.ops import (
     core,
     creation,
     crossentropy,
+    ctc,
     data_dependent,
     decompositions,
     directional,
@@ -39,6 +40,7 @@ from graphc.frontend.ops.convolution import *
 from graphc.frontend.ops.core import *
 from graphc.frontend.ops.creation import *
 from graphc.frontend.ops.crossentropy import *
+from graphc.frontend.ops.ctc import *
 from graphc.frontend.ops.data_dependent import *
 from graphc.frontend.ops.decompositions import *
 from graphc.frontend.ops.directional import *
@@ -69,6 +71,7 @@ __all__ += convolution.__all__
 __all__ += core.__all__
 __all__ += creation.__all__
 __all__ += crossentropy.__all__
+__all__ += ctc.__all__
 __all__ += data_dependent.__all__
 __all__ += decompositions.__all__
 __all__ += directional.__all__

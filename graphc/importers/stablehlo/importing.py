@@ -13,6 +13,7 @@ from graphc.importers.stablehlo import (
     elementwise,
     indexing,
     linalg,
+    random_bits,
     reduction,
     shape,
 )
@@ -40,6 +41,7 @@ IMPORTERS: Mapping[str, Importer] = {
     **linalg.IMPORTERS,
     **control.IMPORTERS,
     **chlo.IMPORTERS,
+    **random_bits.IMPORTERS,
 }
 """What makes nodes of each MLIR operation; the others are not supported."""
 

@@ -245,7 +245,7 @@ def _reshape_bits(x: Any, dtype: DType) -> Any:
     _reshape_bits,
     vjp="the bits of a float are no smooth function of it",
     dtypes=NUMBER,
-    traits=[Trait.READS_BITS],
+    traits=[Trait.READS_BITS, Trait.GATHERS],
     samples=(
         Sample(("f32[3]",), {"dtype": "u8"}),
         Sample((Arg("u8[3,4]", 0, 120),), {"dtype": "f32"}),

@@ -11,18 +11,14 @@ import numpy as np
 
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
-from graphc.ir.opdef import Arg, IllTyped, IntLists, Ints, Kind, Sample
+from graphc.ir.opdef import Arg, IllTyped, IntLists, Ints, Kind, Sample, Trait
+from graphc.ir.ops.combiner_gradient import reduce_pullback, reduce_window_pullback
 from graphc.ir.ops.control import call
 from graphc.ir.ops.shape import pad_array
 from graphc.ir.ops.window import dilated_size, window_count, window_type
 from graphc.ir.register import primitive
 from graphc.ir.typerules import reduced, require, types_text
 from graphc.ir.types import TensorType
-
-_NO_GRADIENT = (
-    "that of a combiner is not known; reduce_sum, reduce_prod, reduce_max and"
-    " reduce_min have one"
-)
 
 
 def _checked_combiner(name: str, operands: Sequence[TensorType], graph: Graph) -> int:
@@ -110,7 +106,8 @@ _ZERO, _LARGE = Arg("f32[]", 0, 0), Arg("f32[]", 9, 9)
 @primitive(
     Kind.REDUCTION,
     _reduce_reference,
-    vjp=_NO_GRADIENT,
+    pullback=reduce_pullback,
+    traits=[Trait.COMBINES],
     samples=(
         Sample((_positive("f32[3,4]"), _ZERO), {"graph": "sample_norm", "axes": [1]}),
         Sample(
@@ -214,9 +211,11 @@ _WINDOW = {
 @primitive(
     Kind.OPAQUE,
     _window_reference,
-    vjp=_NO_GRADIENT,
+    pullback=reduce_window_pullback,
+    traits=[Trait.COMBINES],
     samples=(
-        Sample((_positive("f32[7]"), 0.0), _WINDOW),
+        Sample((_positive("f32[7]"), 0.0), _WINDOW, smooth=False),
+        Sample((_positive("f32[7]"), 0.0), {**_WINDOW, "padding": [[0, 0]]}),
         Sample(
             (_positive("f32[5,6]"), _ZERO),
             {
@@ -226,6 +225,7 @@ _WINDOW = {
                 "padding": [[1, 0], [-1, 2]],
                 "dilation": [2, 1],
             },
+            smooth=False,  # the root of the squares of padding has no slope
         ),
         Sample(
             ("f32[7]", "i32[7]", _LARGE, "i32[]"),
@@ -233,10 +233,14 @@ _WINDOW = {
         ),
         Sample((_positive("f32[1]"), _ZERO), {**_WINDOW, "padding": [[0, 0]]}),
         Sample(
+            (_positive("f32[5]"), _ZERO),
+            {**_WINDOW, "window": [1], "strides": [1], "padding": [[-1, -1]]},
+        ),
+        Sample(
             (_positive("f32[]"), _ZERO),
             {"graph": "sample_norm", "window": [], "strides": [], "padding": []},
         ),
-        Sample((_positive("f32[B]"), _ZERO), _WINDOW),
+        Sample((_positive("f32[B]"), _ZERO), _WINDOW, smooth=False),
     ),
     errors=(
         IllTyped(("f32[3]",), "a scalar to start", _WINDOW),
@@ -246,7 +250,6 @@ _WINDOW = {
     ulp=4,
     numerics="padding counts as the start, which must be neutral; as in reduce the graph"
     " must be associative",
-    no_kernel="a reduction of windows by a graph is left to XLA",
 )
 def reduce_window(
     x: TensorType,

@@ -283,7 +283,7 @@ def custom_gradient(
     Kind.ELEMENTWISE,
     lambda x: x,
     vjp=lambda g, y, x: (None,),
-    traits=[Trait.IDEMPOTENT, Trait.MOVES_DATA],
+    traits=[Trait.IDEMPOTENT, Trait.IDENTITY, Trait.MOVES_DATA],
     samples=(Sample(("f32[3,4]",), smooth=False), Sample(("i32[]",))),
     errors=(IllTyped((), "takes 1 operands"),),
 )
@@ -296,7 +296,7 @@ def stop_gradient(x: TensorType) -> TensorType:
     Kind.OPAQUE,
     lambda *operands: operands,
     vjp=lambda g, y, *operands: g if isinstance(g, tuple) else (g,),
-    traits=[Trait.MOVES_DATA],
+    traits=[Trait.IDENTITY, Trait.MOVES_DATA],
     samples=(Sample(("f32[3]", "i32[2]")), Sample(("f32[3]",))),
     errors=(IllTyped((), "takes 1 or more operands"),),
 )

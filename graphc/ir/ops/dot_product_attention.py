@@ -22,7 +22,7 @@ _MASKED = -0.7 * 3.4028234663852886e38
 """What masked logits become: finite, so that a row of only masked ones is no nan."""
 
 
-def _attention_type(
+def attention_type(
     q: TensorType,
     k: TensorType,
     v: TensorType,
@@ -31,6 +31,7 @@ def _attention_type(
     causal: bool,
     scale: float | None,
 ) -> TensorType:
+    """The type of the attention; `attention` says what its operands must be."""
     tensors = (q, k, v)
     require(
         all(t.rank == 4 for t in tensors),
@@ -84,26 +85,26 @@ def _check_sizes(q: TensorType, k: TensorType, v: TensorType) -> None:
     )
 
 
-def _heads_first(x: Any) -> Any:
+def heads_first(x: Any) -> Any:
     """[batch, time, heads, depth] as [batch, heads, time, depth], or back."""
     return transpose(x, permutation=[0, 2, 1, 3])
 
 
-def _grouped(x: Any, shared: int) -> Any:
+def grouped(x: Any, shared: int) -> Any:
     """`x` as [batch, shared heads, group * time, depth], as the logits have it."""
-    turned = _heads_first(x)
+    turned = heads_first(x)
     batch, heads, time, depth = turned.type.shape
     return reshape(turned, shape=(batch, shared, heads // shared * time, depth))
 
 
-def _ungrouped(x: Any, like: Any) -> Any:
-    """The inverse of `_grouped`; all dimensions but the depth are those of `like`."""
+def ungrouped(x: Any, like: Any) -> Any:
+    """The inverse of `grouped`; all dimensions but the depth are those of `like`."""
     batch, time, heads, _ = like.type.shape
     depth = x.type.shape[3]
-    return _heads_first(reshape(x, shape=(batch, heads, time, depth)))
+    return heads_first(reshape(x, shape=(batch, heads, time, depth)))
 
 
-def _allowed(q: Any, k: Any, mask: Any, causal: bool) -> Any:
+def allowed_logits(q: Any, k: Any, mask: Any, causal: bool) -> Any:
     """Which logits take part, as large as they are, or None for all of them."""
     batch, time, heads, _ = q.type.shape
     _, source, shared, _ = k.type.shape
@@ -121,29 +122,36 @@ def _allowed(q: Any, k: Any, mask: Any, causal: bool) -> Any:
     return reshape(allowed, shape=(batch, shared, heads // shared * time, source))
 
 
-def _weights(q: Any, k: Any, allowed: Any, scale: float) -> Any:
-    """The softmax of the logits of grouped q and k, in the dtype to compute in."""
+def scaled_logits(q: Any, k: Any, scale: float) -> Any:
+    """The logits of grouped q and heads-first k, in the dtype to compute in."""
     dtype, wide = q.type.dtype, wide_dtype(q.type.dtype)
     logits = dot_general(
         q,
         k,
         contract=[[3], [3]],
-        batch=_BATCH,
+        batch=BATCH,
         dtype=None if wide is dtype else wide,
     )
-    logits = multiply(logits, scale)
+    return multiply(logits, scale)
+
+
+def _weights(q: Any, k: Any, allowed: Any, scale: float) -> Any:
+    logits = scaled_logits(q, k, scale)
     if allowed is not None:
         logits = select(allowed, logits, _MASKED)
     return softmax(logits, axis=3)
 
 
-def _scale(q: Any, scale: float | None) -> float:
+def scale_of(q: Any, scale: float | None) -> float:
+    """The factor of the logits: 1 / sqrt(depth) unless given."""
     return 1 / math.sqrt(q.type.shape[3]) if scale is None else scale
 
 
-_BATCH = [[0, 1], [0, 1]]
+BATCH = [[0, 1], [0, 1]]
+"""The batch dimensions of products of grouped or heads-first tensors."""
+
 _PLAIN = ("f32[2,3,2,4]", "f32[2,5,2,4]", "f32[2,5,2,4]")
-_USES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+USES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (_PLAIN, {}),
     (_PLAIN, {"causal": True, "scale": 0.3}),
     ((*_PLAIN, "bool[2,2,3,5]"), {}),
@@ -175,11 +183,11 @@ def _attention_vjp(
 
 @composite(
     Kind.CONTRACTION,
-    infer=_attention_type,
+    infer=attention_type,
     vjp=_attention_vjp,
     dtypes=(FLOAT, FLOAT, FLOAT, BOOLEAN),
     traits=[Trait.ACCUMULATES],
-    samples=tuple(Sample(types, attributes) for types, attributes in _USES),
+    samples=tuple(Sample(types, attributes) for types, attributes in USES),
     errors=(
         IllTyped(
             ("f32[3,4]", "f32[3,4]", "f32[3,4]"), "must have the dimensions batch"
@@ -214,15 +222,15 @@ def attention(
     1 / sqrt(depth) unless given.
     """
     shared = k.type.shape[2]
-    allowed = _allowed(q, k, mask, causal)
-    weights = _weights(_grouped(q, shared), _heads_first(k), allowed, _scale(q, scale))
+    allowed = allowed_logits(q, k, mask, causal)
+    weights = _weights(grouped(q, shared), heads_first(k), allowed, scale_of(q, scale))
     found = dot_general(
         in_dtype(weights, v.type.dtype),
-        _heads_first(v),
+        heads_first(v),
         contract=[[3], [2]],
-        batch=_BATCH,
+        batch=BATCH,
     )
-    return _ungrouped(found, q)
+    return ungrouped(found, q)
 
 
 # -- gradient --------------------------------------------------------------------------
@@ -239,7 +247,7 @@ def _attention_gradient_type(
     causal: bool,
     scale: float | None,
 ) -> tuple[TensorType, ...]:
-    wanted = _attention_type(q, k, v, mask, causal=causal, scale=scale)
+    wanted = attention_type(q, k, v, mask, causal=causal, scale=scale)
     require(
         g == wanted and y == wanted,
         f"attention_gradient: g and y must be {wanted} like the attention",
@@ -249,8 +257,26 @@ def _attention_gradient_type(
     return q, k, v
 
 
-def _result_type(q: str, v: str) -> str:
+def result_type(q: str, v: str) -> str:
+    """The text of the type of an attention, from those of q and v."""
     return q[: q.rindex(",")] + v[v.rindex(",") :]
+
+
+def logits_gradient(weights: Any, cotangent: Any, v: Any, inner: Any) -> Any:
+    """The gradient of the scaled logits, in the dtype to compute in.
+
+    `inner` has for each row the sum of its weights times their cotangents.
+    """
+    dtype, wide = v.type.dtype, wide_dtype(v.type.dtype)
+    by_weights = dot_general(
+        cotangent,
+        v,
+        contract=[[3], [3]],
+        batch=BATCH,
+        dtype=None if wide is dtype else wide,
+    )
+    excess = subtract(by_weights, expand_axes(inner, weights.type.shape, [3]))
+    return multiply(weights, excess)
 
 
 @composite(
@@ -259,8 +285,8 @@ def _result_type(q: str, v: str) -> str:
     dtypes=(FLOAT, FLOAT, FLOAT, FLOAT, FLOAT, BOOLEAN),
     traits=[Trait.ACCUMULATES],
     samples=tuple(
-        Sample((*[_result_type(types[0], types[2])] * 2, *types), attributes)
-        for types, attributes in _USES
+        Sample((*[result_type(types[0], types[2])] * 2, *types), attributes)
+        for types, attributes in USES
     ),
     errors=(
         IllTyped(("f32[2,3,2,4]", "f32[2,3,2,5]", *_PLAIN), "g and y must be"),
@@ -286,28 +312,19 @@ def attention_gradient(
     An op of its own, so that a backend can keep it whole.
     """
     shared, dtype = k.type.shape[2], q.type.dtype
-    wide = wide_dtype(dtype)
-    grouped, k_first, v_first = _grouped(q, shared), _heads_first(k), _heads_first(v)
-    cotangent, result = _grouped(g, shared), _grouped(y, shared)
-    allowed = _allowed(q, k, mask, causal)
-    weights = _weights(grouped, k_first, allowed, _scale(q, scale))
+    rows, k_first = grouped(q, shared), heads_first(k)
+    cotangent, result = grouped(g, shared), grouped(y, shared)
+    allowed = allowed_logits(q, k, mask, causal)
+    weights = _weights(rows, k_first, allowed, scale_of(q, scale))
     by_v = dot_general(
-        in_dtype(weights, dtype), cotangent, contract=[[2], [2]], batch=_BATCH
-    )
-    by_weights = dot_general(
-        cotangent,
-        v_first,
-        contract=[[3], [3]],
-        batch=_BATCH,
-        dtype=None if wide is dtype else wide,
+        in_dtype(weights, dtype), cotangent, contract=[[2], [2]], batch=BATCH
     )
     # The sum of weights times their cotangents is that of y times g: fewer elements.
-    total = reduce_sum(multiply(widen(cotangent), widen(result)), axes=[3])
-    excess = subtract(by_weights, expand_axes(total, weights.type.shape, [3]))
-    by_logits = multiply(weights, excess)
+    inner = reduce_sum(multiply(widen(cotangent), widen(result)), axes=[3])
+    by_logits = logits_gradient(weights, cotangent, heads_first(v), inner)
     if mask is not None:  # a fully masked row has weights, but no gradient
         by_logits = select(allowed, by_logits, 0.0)
-    by_logits = in_dtype(multiply(by_logits, _scale(q, scale)), dtype)
-    by_q = dot_general(by_logits, k_first, contract=[[3], [2]], batch=_BATCH)
-    by_k = dot_general(by_logits, grouped, contract=[[2], [2]], batch=_BATCH)
-    return _ungrouped(by_q, q), _heads_first(by_k), _heads_first(by_v)
+    by_logits = in_dtype(multiply(by_logits, scale_of(q, scale)), dtype)
+    by_q = dot_general(by_logits, k_first, contract=[[3], [2]], batch=BATCH)
+    by_k = dot_general(by_logits, rows, contract=[[2], [2]], batch=BATCH)
+    return ungrouped(by_q, q), heads_first(by_k), heads_first(by_v)

@@ -336,7 +336,7 @@ def _eigh_vjp(g: Any, y: Any, x: Any) -> Any:
         Sample(("f32[0,0]",)),
         Sample(("f32[B,2,2]",)),
     ),
-    errors=(*_MATRIX_ERRORS, IllTyped(("f32[3,2]",), "must be square")),
+    errors=(*_MATRIX_ERRORS, IllTyped(("f32[2,3,2]",), "must be square")),
     ulp=16,
     numerics="of each vector the element of the largest magnitude is positive; nan where"
     " it does not converge, infinite gradients where eigenvalues are equal",

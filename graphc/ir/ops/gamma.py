@@ -211,6 +211,8 @@ def _polygamma_type(x: TensorType, order: int) -> TensorType:
         Sample((Arg("f32[3,4]", 0.6, 6.0),), {"order": 1}),
         Sample((Arg("f64[5]", 0.6, 6.0),), {"order": 3}),
         Sample((Arg("f32[0]", 0.6, 6.0),), {"order": 2}),
+        Sample((Arg("f64[5]", -3.9, -3.6),), {"order": 1}),
+        Sample((Arg("f64[5]", -3.4, -3.1),), {"order": 4}),
     ),
     errors=(
         IllTyped(("i32[3]",), "must be floating point", {"order": 1}),
@@ -218,18 +220,34 @@ def _polygamma_type(x: TensorType, order: int) -> TensorType:
         IllTyped(("f32[3]",), "attribute 'order' is missing"),
     ),
     ulp=32,
-    numerics="infinite at 0; orders above 1 are nan below it",
+    numerics="infinite at 0; at the poles below it odd orders are, even ones are nan",
 )
 def polygamma(x: Any, *, order: int) -> Any:
     """The derivative of digamma of an order of 1 or more."""
     wide = widen(x)
     left = compare(wide, 0.0, direction="LT")
-    if order == 1:  # psi'(x) + psi'(1 - x) = (pi / sin(pi x))^2
-        result = _hurwitz_zeta(2, select(left, subtract(1.0, wide), wide))
-        part = subtract(wide, round_nearest_even(wide))
-        slope = divide(math.pi, sine(multiply(part, math.pi)))
-        result = select(left, subtract(multiply(slope, slope), result), result)
-        return in_dtype(result, x.type.dtype)
-    factor = math.factorial(order) * (-1.0) ** (order + 1)
-    result = multiply(_hurwitz_zeta(order + 1, wide), factor)
-    return in_dtype(select(left, math.nan, result), x.type.dtype)
+    right = select(left, subtract(1.0, wide), wide)
+    sign = (-1.0) ** (order + 1)
+    result = multiply(_hurwitz_zeta(order + 1, right), math.factorial(order) * sign)
+    # Of 1 - x it is that of x, up to a sign, and a derivative of the cotangent.
+    mirrored = add(multiply(result, sign), _cotangent_derivative(wide, order))
+    return in_dtype(select(left, negate(mirrored), result), x.type.dtype)
+
+
+def _cotangent_derivative(x: Any, order: int) -> Any:
+    """The derivative of some order of pi / tan(pi x), as a polynomial of 1 / tan(pi x).
+
+    Where that is infinite, derivatives of even order have two sides and are nan.
+    """
+    terms = [0.0, math.pi]
+    for _ in range(order):
+        slope = [-math.pi * power * term for power, term in enumerate(terms)][1:]
+        shifted = zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)
+        terms = [a + b for a, b in shifted]
+    part = subtract(x, round_nearest_even(x))
+    cotangent = divide(1.0, tan(multiply(part, math.pi)))
+    result = polynomial(multiply(cotangent, cotangent), terms[::-2])
+    if order % 2:
+        return result
+    pole = compare(part, 0.0, direction="EQ")
+    return select(pole, math.nan, multiply(result, cotangent))

@@ -125,7 +125,7 @@ def _with(attributes: dict[str, Any], **changes: Any) -> dict[str, Any]:
     _gather_reference,
     vjp=_gather_vjp,
     dtypes=(ANY, INDEX),
-    traits=[Trait.MOVES_DATA],
+    traits=[Trait.MOVES_DATA, Trait.GATHERS],
     samples=(
         Sample(("f32[5,3]", Arg("i32[4]", 0, 5)), _ROWS),
         Sample(("f32[5,3]", Arg("i32[4]", -3, 9)), _ROWS),

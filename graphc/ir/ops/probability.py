@@ -179,15 +179,19 @@ def _is_class(labels: Any, logits: Any) -> Any:
 
 
 def _cross_entropy_vjp(g: Any, y: Any, logits: Any, labels: Any) -> Any:
+    return cross_entropy_gradient(g, logits, labels), None
+
+
+def cross_entropy_gradient(g: Any, logits: Any, labels: Any) -> Any:
+    """The gradient of the logits, given the gradient g of their `cross_entropy`."""
     shape, last = logits.type.shape, logits.type.rank - 1
-    wide = widen(logits)
-    total = expand_axes(logsumexp(wide, axes=[last]), shape, [last])
-    chances = exponential(subtract(wide, total))
+    # As in the losses, whose maxima, powers and sums it shares then.
+    chances = softmax(widen(logits), axis=last)
     hit = at_index(labels, shape, last)
     excess = select(hit, subtract(chances, 1.0), chances)
     weight = select(_is_class(labels, logits), widen(g), 0.0)
     found = multiply(excess, expand_axes(weight, shape, [last]))
-    return in_dtype(found, logits.type.dtype), None
+    return in_dtype(found, logits.type.dtype)
 
 
 def _cross_entropy_type(logits: TensorType, labels: TensorType) -> TensorType:

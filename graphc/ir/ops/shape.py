@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.differentiate import zeros
 from graphc.ir.dims import Dim
 from graphc.ir.errors import GraphError
+from graphc.ir.index import ZERO, Index, flattened, unflattened, whole
 from graphc.ir.opdef import (
-    ANY,
-    INDEX,
     NUMBER,
     OPS,
-    Arg,
     ConstantName,
     DType,
     IllTyped,
@@ -87,10 +84,18 @@ def _broadcast_vjp(g: Any, y: Any, x: Any, shape: Any, dims: Any) -> Any:
     return (g if len(kept) == len(source) else reshape(g, shape=source),)
 
 
+def _broadcast_read(
+    index: Sequence[Index], x: TensorType, shape: Any, dims: Any
+) -> tuple[Index, ...]:
+    sizes = zip(x.shape, dims, strict=True)
+    return tuple(ZERO if size == 1 else index[d] for size, d in sizes)
+
+
 @primitive(
     Kind.BROADCAST,
     _broadcast_reference,
     vjp=_broadcast_vjp,
+    read_index=_broadcast_read,
     traits=[Trait.MOVES_DATA],
     samples=(
         Sample(("f32[4]",), {"shape": [3, 4], "dims": [1]}),
@@ -128,10 +133,24 @@ def _reshape_vjp(g: Any, y: Any, x: Any, shape: Any) -> Any:
     return (reshape(g, shape=x.type.shape),)
 
 
+def _reshape_read(
+    index: Sequence[Index], x: TensorType, shape: Any
+) -> tuple[Index, ...]:
+    return unflattened(flattened(index, shape), x.static_shape)
+
+
+def _reshape_write(
+    index: Sequence[Index], x: TensorType, shape: Any
+) -> tuple[Index, ...]:
+    return unflattened(flattened(index, x.static_shape), shape)
+
+
 @primitive(
     Kind.INJECTIVE,
     lambda x, shape: x.reshape(shape),
     vjp=_reshape_vjp,
+    read_index=_reshape_read,
+    write_index=_reshape_write,
     traits=[Trait.MOVES_DATA],
     samples=(
         Sample(("f32[3,4]",), {"shape": [2, 6]}),
@@ -160,10 +179,24 @@ def _transpose_vjp(g: Any, y: Any, x: Any, permutation: Any) -> Any:
     return (transpose(g, permutation=inverse),)
 
 
+def _transpose_read(
+    index: Sequence[Index], x: TensorType, permutation: Any
+) -> tuple[Index, ...]:
+    return tuple(index[permutation.index(d)] for d in range(len(permutation)))
+
+
+def _transpose_write(
+    index: Sequence[Index], x: TensorType, permutation: Any
+) -> tuple[Index, ...]:
+    return tuple(index[d] for d in permutation)
+
+
 @primitive(
     Kind.INJECTIVE,
     lambda x, permutation: np.transpose(x, permutation),
     vjp=_transpose_vjp,
+    read_index=_transpose_read,
+    write_index=_transpose_write,
     traits=[Trait.MOVES_DATA],
     samples=(
         Sample(("f32[3,4]",), {"permutation": [1, 0]}),
@@ -187,10 +220,19 @@ def _reverse_vjp(g: Any, y: Any, x: Any, axes: Any) -> Any:
     return (reverse(g, axes=axes),)
 
 
+def _reverse_index(
+    index: Sequence[Index], x: TensorType, axes: Any
+) -> tuple[Index, ...]:
+    sizes = enumerate(zip(index, x.static_shape, strict=True))
+    return tuple(whole(n - 1) - i if d in axes else i for d, (i, n) in sizes)
+
+
 @primitive(
     Kind.INJECTIVE,
     lambda x, axes: np.flip(x, axes),
     vjp=_reverse_vjp,
+    read_index=_reverse_index,
+    write_index=_reverse_index,
     traits=[Trait.MOVES_DATA],
     samples=(
         Sample(("f32[3,4]",), {"axes": [1]}),
@@ -225,9 +267,17 @@ def _slice_vjp(g: Any, y: Any, x: Any, start: Any, limit: Any, strides: Any) -> 
     return (pad(g, 0.0, low=start, high=high, interior=interior),)
 
 
+def _slice_read(
+    index: Sequence[Index], x: TensorType, start: Any, limit: Any, strides: Any
+) -> tuple[Index, ...]:
+    steps = strides or (1,) * x.rank
+    return tuple(i * n + s for i, s, n in zip(index, start, steps, strict=True))
+
+
 @primitive(
     Kind.INJECTIVE,
     _slice_reference,
+    read_index=_slice_read,
     vjp=_slice_vjp,
     traits=[Trait.MOVES_DATA],
     samples=(
@@ -433,112 +483,6 @@ def pad(
         require_length("pad", attribute, given, x.rank)
     require(all(g >= 0 for g in gaps), "pad: interior must not be negative", x)
     return shaped(x, list(map(padded_size, x.shape, low, high, gaps)))
-
-
-# -- slices at places that are computed ------------------------------------------------
-
-
-def _require_starts(
-    name: str, x: TensorType, starts: Sequence[TensorType], sizes: Sequence[Dim]
-) -> None:
-    require(
-        len(starts) == x.rank and all(s == starts[0] and not s.shape for s in starts),
-        f"{name}: starts must be {x.rank} scalars of one dtype",
-        x,
-        *starts,
-    )
-    require_length(name, "sizes", sizes, x.rank)
-    for size, part in zip(x.shape, sizes, strict=True):
-        require(
-            not exceeds(part, size), f"{name}: size {part} is larger than {size}", x
-        )
-
-
-def _window(x: Any, starts: Any, sizes: Any) -> Any:
-    first = [
-        min(max(int(start), 0), size - part)
-        for start, size, part in zip(starts, x.shape, sizes, strict=True)
-    ]
-    return tuple(slice(f, f + part) for f, part in zip(first, sizes, strict=True))
-
-
-def _dynamic_slice_vjp(g: Any, y: Any, x: Any, *starts: Any, sizes: Any) -> Any:
-    return dynamic_update_slice(zeros(x.type), g, *starts), *(None for _ in starts)
-
-
-@primitive(
-    Kind.OPAQUE,
-    lambda x, *starts, sizes: x[_window(x, starts, sizes)],
-    vjp=_dynamic_slice_vjp,
-    dtypes=(ANY, INDEX),
-    traits=[Trait.MOVES_DATA],
-    samples=(
-        Sample(("f32[4,5]", Arg("i32[]", 0, 3), 2), {"sizes": [2, 3]}),
-        Sample(("f32[4,5]", -7, 9), {"sizes": [2, 3]}),
-        Sample(("f32[]",), {"sizes": []}),
-        Sample(("f32[B,5]", 0, Arg("i32[]", 0, 5)), {"sizes": ["B", 1]}),
-    ),
-    errors=(
-        IllTyped(("f32[4]", 1, 2), "starts must be 1 scalars", {"sizes": [2]}),
-        IllTyped(("f32[4]", "i32[1]"), "starts must be 1 scalars", {"sizes": [2]}),
-        IllTyped(("f32[4]", 1), "size 5 is larger than 4", {"sizes": [5]}),
-        IllTyped(("f32[4]", 1), "sizes must have 1", {"sizes": [5, 5]}),
-        IllTyped(("f32[4]", 1.5), "starts must be one of", {"sizes": [1]}),
-    ),
-    numerics="starts are clamped so that the slice lies inside x",
-)
-def dynamic_slice(x: TensorType, *starts: TensorType, sizes: Shape) -> TensorType:
-    """The part of x of the given sizes that begins at `starts`."""
-    _require_starts("dynamic_slice", x, starts, sizes)
-    return shaped(x, sizes)
-
-
-def _update_reference(x: Any, update: Any, *starts: Any) -> Any:
-    result = np.array(x)
-    result[_window(x, starts, update.shape)] = update
-    return result
-
-
-def _update_vjp(g: Any, y: Any, x: Any, update: Any, *starts: Any) -> Any:
-    return (
-        dynamic_update_slice(g, zeros(update.type), *starts),
-        dynamic_slice(g, *starts, sizes=update.type.shape),
-        *(None for _ in starts),
-    )
-
-
-@primitive(
-    Kind.OPAQUE,
-    _update_reference,
-    vjp=_update_vjp,
-    dtypes=(ANY, ANY, INDEX),
-    traits=[Trait.MOVES_DATA],
-    samples=(
-        Sample(("f32[4,5]", "f32[2,3]", Arg("i32[]", 0, 3), 2)),
-        Sample(("f32[4]", "f32[2]", 7)),
-        Sample(("f32[]", "f32[]")),
-        Sample(("f32[B,5]", "f32[B,1]", 0, Arg("i32[]", 0, 5))),
-    ),
-    errors=(
-        IllTyped(("f32[4]", "i32[2]", 0), "update must have the dtype"),
-        IllTyped(("f32[4]", "f32[2]", 0, 0), "starts must be 1 scalars"),
-        IllTyped(("f32[4]", "f32[5]", 0), "size 5 is larger than 4"),
-        IllTyped(("f32[4]", "f32[]", 0), "sizes must have 1"),
-    ),
-    numerics="starts are clamped so that the update lies inside x",
-)
-def dynamic_update_slice(
-    x: TensorType, update: TensorType, *starts: TensorType
-) -> TensorType:
-    """Puts `update` in the place of the part of x that begins at `starts`."""
-    require(
-        update.dtype is x.dtype,
-        "dynamic_update_slice: update must have the dtype of the operand",
-        x,
-        update,
-    )
-    _require_starts("dynamic_update_slice", x, starts, update.shape)
-    return x
 
 
 # -- tensors out of nothing, and sizes -------------------------------------------------

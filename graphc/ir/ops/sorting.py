@@ -15,9 +15,6 @@ from graphc.ir.register import primitive
 from graphc.ir.typerules import checked_axes, require
 from graphc.ir.types import I32, TensorType
 
-NO_KERNEL = "sorting is left to a library"
-"""Why backends that generate kernels decline these ops."""
-
 
 def _order(keys: Any, axis: int, descending: bool) -> Any:
     """The places of the elements in the order of their keys, stable either way."""
@@ -74,7 +71,6 @@ def _sort_vjp(g: Any, y: Any, *xs: Any, axis: int, descending: bool, keys: int) 
         IllTyped((), "takes 1 or more operands", {"axis": 0}),
     ),
     numerics="nan counts as the largest; -0.0 equals 0.0",
-    no_kernel=NO_KERNEL,
 )
 def sort(
     x: TensorType,
@@ -156,7 +152,6 @@ def _top_k_vjp(g: Any, y: Any, x: Any, k: int) -> Any:
     ),
     numerics="nan counts as the largest, 0.0 as above -0.0; of equal elements the first"
     " comes first",
-    no_kernel=NO_KERNEL,
 )
 def top_k(x: TensorType, *, k: int) -> tuple[TensorType, TensorType]:
     """The `k` largest elements along the last dimension, and where they are.

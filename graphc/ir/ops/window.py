@@ -253,7 +253,7 @@ def _sum_vjp(
     _reduce_reference(np.add, lambda dtype: 0),
     vjp=_sum_vjp,
     dtypes=NUMBER,
-    traits=[Trait.ACCUMULATES],
+    traits=[Trait.ACCUMULATES, Trait.GATHERS],
     samples=_SAMPLES,
     errors=_ERRORS,
     ulp=1,
@@ -279,7 +279,7 @@ def _max_vjp(
                 x, g, window=window, strides=strides, padding=padding
             ),
         )
-    walk = _Windows(x.type, y.type, window, strides, padding, dilation)
+    walk = Windows(x.type, y.type, window, strides, padding, dilation)
     if walk.empty:
         return (zeros(x.type),)
     total: Any = None
@@ -294,6 +294,7 @@ def _max_vjp(
     _reduce_reference(np.maximum, lowest),
     vjp=_max_vjp,
     dtypes=NUMBER,
+    traits=[Trait.GATHERS],
     samples=_SAMPLES,
     errors=_ERRORS,
     numerics="nan if an element is nan; the first of equal elements has the gradient",
@@ -315,6 +316,7 @@ def reduce_window_max(
     _reduce_reference(np.minimum, highest),
     vjp=lambda g, y, x, **attributes: _max_vjp(g, negate(y), negate(x), **attributes),
     dtypes=NUMBER,
+    traits=[Trait.GATHERS],
     samples=_SAMPLES,
     errors=_ERRORS,
     numerics="nan if an element is nan; the first of equal elements has the gradient",
@@ -334,7 +336,7 @@ def reduce_window_min(
 # -- the gradient of a maximum over windows --------------------------------------------
 
 
-class _Windows:
+class Windows:
     """The windows over `x`, place by place, as nodes of the graph being built."""
 
     def __init__(
@@ -437,7 +439,7 @@ def _scatter_reference(
 def _scatter_vjp(
     g: Any, y: Any, x: Any, source: Any, window: Any, strides: Any, padding: Any
 ) -> Any:
-    walk = _Windows(x.type, source.type, window, strides, padding, None)
+    walk = Windows(x.type, source.type, window, strides, padding, None)
     if walk.empty:
         return None, zeros(source.type)
     largest = reduce_window_max(x, window=window, strides=strides, padding=padding)

@@ -421,3 +421,14 @@ def test_mixed_precision(kind: str) -> None:
     output, *states = layer(X)
     assert {t.dtype for t in (output, *states)} == {"bfloat16"}
     assert {w.dtype for w in layer.weights} == {"float32"}
+
+
+def test_a_bidirectional_layer_made_again_has_the_same_weights():
+    def weights() -> list[np.ndarray]:
+        graphc.utils.set_random_seed(5)
+        layer = layers.Bidirectional(layers.GRU(3))
+        layer.build((None, 4, 2))
+        return [np.asarray(weight) for weight in layer.weights]
+
+    for first, second in zip(weights(), weights(), strict=True):
+        np.testing.assert_array_equal(first, second)

@@ -9,7 +9,7 @@ import pytest
 
 from graphc.ir import Graph, GraphError, Module, building, evaluate, parse, tensor_type
 from graphc.ir.differentiate import differentiate
-from graphc.ir.ops import reduce, reduce_window
+from graphc.ir.ops import reduce, reduce_sum, reduce_window
 from tests.closeness import assert_close
 
 COMBINERS = """
@@ -84,11 +84,46 @@ def test_windows_are_combined_in_order():
     np.testing.assert_array_equal(found[1], [1, 4, 6])
 
 
-def test_there_is_no_gradient():
-    module = parse(COMBINERS).module
+def slopes(name: str, op: Any, *arrays: Any, **attributes: Any) -> list[Any]:
+    """The gradients of the sum of the last result of `op` with a combiner."""
+    module: Module = parse(COMBINERS).module
     graph = Graph("f", module)
-    x = graph.add_parameter(tensor_type("f64[3]"))
+    values = [
+        graph.add_parameter(tensor_type(f"f64{list(np.shape(a))}")) for a in arrays
+    ]
     with building(graph):
-        graph.results = [reduce(x, 0.0, graph=module.graphs["larger"], axes=[0])]
-    with pytest.raises(GraphError, match="reduce has no gradient: that of a combiner"):
-        differentiate(graph, [0])
+        results = op(*values, graph=module.graphs[name], **attributes)
+        last = results[-1] if isinstance(results, tuple) else results
+        graph.results = [reduce_sum(last, axes=list(range(last.type.rank)))]
+    gradient = differentiate(graph, range(len(arrays)))
+    gradient.verify()
+    return list(evaluate(gradient, *map(np.asarray, arrays)))[1:]
+
+
+def test_the_gradient_by_a_named_op_is_that_of_its_reduction():
+    to_x, to_start = slopes("larger", reduce, [[1.0, 5.0], [7.0, 2.0]], 3.0, axes=[1])
+    np.testing.assert_array_equal(to_x, [[0, 1], [1, 0]])
+    assert to_start == 0
+    placing = {"window": [2], "strides": [1], "padding": [[1, 0]]}
+    to_x, to_start = slopes("larger", reduce_window, [1.0, 5.0, 2.0], 3.0, **placing)
+    np.testing.assert_array_equal(to_x, [0, 2, 0])
+    assert to_start == 1
+
+
+def test_the_gradient_by_any_graph_is_that_of_its_steps(rng: np.random.Generator):
+    a, b = rng.normal(size=(2, 4))
+    to_a, to_b, _, to_offset = slopes("compose", reduce, a, b, 1.0, 0.5, axes=[0])
+    x, states = 0.5, []
+    for step in range(4):
+        states.append(x)
+        x = a[step] * x + b[step]
+    after = [np.prod(a[step + 1 :]) for step in range(4)]
+    assert_close(to_a, np.multiply(after, states))
+    assert_close(to_b, after)
+    assert_close(to_offset, np.prod(a))
+
+
+def test_windows_that_are_too_large_have_no_gradient():
+    placing = {"window": [2000], "strides": [1], "padding": [[0, 0]]}
+    with pytest.raises(GraphError, match="a window of more than 1024 elements"):
+        slopes("compose", reduce_window, np.ones(3000), np.ones(3000), 1, 0, **placing)

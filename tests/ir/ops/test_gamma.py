@@ -53,10 +53,22 @@ def test_trigamma_of_negative_numbers():
     assert_close(found, expected)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3, 6])
+def test_polygamma_of_negative_numbers(order: int):
+    expected = special.polygamma(order, NEGATIVE)
+    assert error_from_one_up(body("polygamma", NEGATIVE, order=order), expected) <= 64
+    (pole,) = body("polygamma", np.array([-2.0]), order=order)
+    assert math.isinf(pole) if order % 2 else math.isnan(pole)
+
+
+def test_the_gradient_of_trigamma_left_of_zero():
+    (slope,) = gradients("polygamma", [NEGATIVE], order=1)
+    assert_close(slope, special.polygamma(2, NEGATIVE))
+
+
 def test_derivatives_end():
     x = np.array([1.0, 2.5])
     (slope,) = gradients("polygamma", [x], order=15)
     assert_close(slope, special.polygamma(16, x))
-    assert math.isnan(body("polygamma", np.array([-1.5]), order=2)[0])
     with pytest.raises(GraphError, match="derivatives end at order 16"):
         gradients("polygamma", [x], order=16)

@@ -43,7 +43,6 @@ UNDEFINED = {
     "eigh": "where eigenvalues are equal",
     "lu": "of singular matrices",
     "power": "by the exponent for a negative base",
-    "polygamma": "for negative operands, where only order 1 has results",
     "qr": "where columns depend on one another",
     "svd": "where singular values are equal",
 }

@@ -1,0 +1,3 @@
+"""Kernel graphs as Triton source, and the plan by which their kernels are launched."""
+
+from __future__ import annotations

@@ -1,0 +1,264 @@
+"""Kernels that reduce: passes over tiles of kept by reduced elements."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from graphc.codegen.triton import dtypes
+from graphc.codegen.triton.blocks import BLOCKS
+from graphc.codegen.triton.emitter import Emitter, name_of
+from graphc.codegen.triton.reduction_space import (
+    R,
+    ReductionSpace,
+    X,
+    depends_on,
+    value_of,
+)
+from graphc.codegen.triton.sums import MAXIMUM, Total, accumulator
+from graphc.codegen.triton.writer import Tile, TileAxis
+from graphc.ir.graph import Node
+from graphc.ir.index import Axis, variable
+from graphc.ir.values import Operand, Value
+from graphc.passes.coordinates import Coordinates
+
+Stores = Sequence[tuple[str, Operand]]
+"""The arguments that point to results, and the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowLoops:
+    """How a reduction kernel runs over its axes.
+
+    Attributes:
+        r_block: The size of tiles along `r`.
+        whole: Whether one tile holds the whole of `r`.
+        suffix: What the names of the tile sizes end with.
+    """
+
+    r_block: int
+    whole: bool
+    suffix: str = ""
+
+
+def declare_x(emitter: Emitter, x: Axis, loops: RowLoops, program: str) -> None:
+    """Writes which kept elements a program owns."""
+    writer = emitter.writer
+    if x.extent <= 1:
+        return
+    block = f"XBLOCK{loops.suffix}"
+    writer.line(f"{x.name} = {program} * {block} + {writer.lanes(block, '[:, None]')}")
+    writer.line(f"inside_x = {x.name} < {x.extent}")
+    writer.declare(x, TileAxis(0, block, "inside_x"))
+
+
+def emit_reduction(
+    emitter: Emitter,
+    space: ReductionSpace,
+    stores: Stores,
+    loops: RowLoops,
+    program: str = "tl.program_id(0)",
+) -> None:
+    """Writes the body of a kernel that reduces."""
+    emitter.writer.reserve([X, R, "inside_x", "inside_r", "r_start"])
+    declare_x(emitter, space.x, loops, program)
+    if loops.whole or space.r.extent <= 1:
+        declare_r(emitter, space.r, loops, "")
+        for node in _ordered(space.reductions):
+            _reduce_whole(emitter, space, node)
+        emitter.store_all(_placed(space, stores))
+    else:
+        _emit_passes(emitter, space, stores, loops)
+
+
+def declare_r(emitter: Emitter, r: Axis, loops: RowLoops, start: str) -> None:
+    """Writes which reduced elements a tile holds."""
+    writer = emitter.writer
+    if r.extent <= 1:
+        return
+    block = f"RBLOCK{loops.suffix}"
+    writer.line(f"{r.name} = {start}{writer.lanes(block, '[None, :]')}")
+    mask = None
+    if r.extent % loops.r_block:
+        mask = "inside_r"
+        writer.line(f"inside_r = {r.name} < {r.extent}")
+    writer.declare(r, TileAxis(1, block, mask))
+
+
+def _ordered(nodes: Iterable[Node]) -> list[Node]:
+    wanted = set(nodes)
+    first = next(iter(wanted), None)
+    if first is None or first.graph is None:
+        return []
+    return [node for node in first.graph.nodes if node in wanted]
+
+
+def _placed(
+    space: ReductionSpace, stores: Stores
+) -> list[tuple[str, Operand, Coordinates]]:
+    """The results with the elements of them that the loops own."""
+    placed: list[tuple[str, Operand, Coordinates]] = []
+    for pointer, value in stores:
+        at = space.of_result(value)
+        assert at is not None
+        placed.append((pointer, value, at))
+    return placed
+
+
+def _reduce_whole(emitter: Emitter, space: ReductionSpace, node: Node) -> None:
+    """Writes a reduction of a tile that holds all of `r`."""
+    x = value_of(node.operands[0])
+    result = node.results[0]
+    block = BLOCKS[node.op.name]
+    at = space.coordinates[result]
+    if space.r.extent == 0:
+        literal = block.combiner.neutral(x.type.dtype)
+        emitter.remember(result, at, Tile(dtypes.literal(literal)))
+    elif space.r.extent == 1 and not block.finds:
+        emitter.remember(result, at, emitter.value(x, space.coordinates[x]))
+    else:
+        term = emitter.value(x, space.coordinates[x])
+        position = emitter.writer.position(variable(space.r))
+        _finish(emitter, space, node, _masked(emitter, space, node, term), position)
+
+
+def _masked(emitter: Emitter, space: ReductionSpace, node: Node, term: Tile) -> str:
+    """A tile of terms that holds the neutral element outside of `r`."""
+    dtype = node.operands[0].type.dtype
+    writer = emitter.writer
+    axes = [space.r] if space.r.extent > 1 else []
+    spread = emitter.spread(term, dtype, axes)
+    masks = writer.masks(axes)
+    if masks:
+        neutral = dtypes.literal(BLOCKS[node.op.name].combiner.neutral(dtype))
+        spread = f"tl.where({masks[0]}, {spread}, {neutral})"
+    if spread.isidentifier():
+        return spread
+    return writer.assign("terms", spread, term.axes | {space.r}).text
+
+
+def _finish(
+    emitter: Emitter, space: ReductionSpace, node: Node, tile: str, position: str
+) -> None:
+    """Writes the reduction of a tile and lets its result be found."""
+    result = node.results[0]
+    block = BLOCKS[node.op.name]
+    emitter.note(node)
+    text = block.emit(emitter, node, tile, position)
+    if result.type.dtype.is_integer and result.type.dtype.bits < 32:
+        text = f"{text}.to({dtypes.held(result.type.dtype)})"
+    axes = {axis for axis in (space.x,) if axis.extent > 1}
+    if block.keeps_axis:
+        axes.add(space.r)
+    made = emitter.writer.assign(name_of(result), text, axes)
+    emitter.remember(result, space.coordinates[result], made)
+
+
+# -- rows that do not fit a tile -------------------------------------------------------
+
+
+def _emit_passes(
+    emitter: Emitter,
+    space: ReductionSpace,
+    stores: Stores,
+    loops: RowLoops,
+) -> None:
+    """Writes a pass over `r` for each level of reductions, and one for the results."""
+    emitter.writer.axes[space.r] = TileAxis(1, f"RBLOCK{loops.suffix}", None)
+    for level in _levels(space.reductions):
+        totals = [_Running(emitter, space, node) for node in level]
+        with _chunks(emitter, space, loops):
+            for total in totals:
+                total.include()
+        for total in totals:
+            total.finish()
+    placed = _placed(space, stores)
+    whole = [each for each in placed if space.r in depends_on(each[2])]
+    kept = [each for each in placed if each not in whole]
+    for _, value, at in kept:
+        emitter.value(value, at)
+    if whole:
+        with _chunks(emitter, space, loops):
+            emitter.store_all(whole)
+    emitter.store_all(kept)
+
+
+@contextmanager
+def _chunks(
+    emitter: Emitter, space: ReductionSpace, loops: RowLoops
+) -> Generator[None]:
+    """A loop over tiles along `r`."""
+    header = f"for r_start in range(0, {space.r.extent}, RBLOCK{loops.suffix}):"
+    with emitter.writer.block(header):
+        declare_r(emitter, space.r, loops, "r_start + ")
+        yield
+
+
+class _Running:
+    """A reduction that a loop over tiles adds to, lane by lane."""
+
+    def __init__(self, emitter: Emitter, space: ReductionSpace, node: Node) -> None:
+        self._emitter = emitter
+        self._space = space
+        self._node = node
+        writer = emitter.writer
+        x = node.operands[0]
+        name = name_of(node.results[0])
+        axes = frozenset({a for a in (space.x, space.r) if a.extent > 1})
+        self._block = BLOCKS[node.op.name]
+        self._total = Total(
+            emitter,
+            self._block.combiner,
+            accumulator(x.type.dtype),
+            axes,
+            f"{name}_terms",
+        )
+        self._places = ""
+        if self._block.finds:
+            self._places = writer.fresh(f"{name}_places")
+            zero = writer.full("0", writer.index_type, axes)
+            writer.line(f"{self._places} = {zero}")
+
+    def include(self) -> None:
+        """Writes how a tile of terms is added."""
+        node, writer = self._node, self._emitter.writer
+        x = value_of(node.operands[0])
+        term = self._emitter.value(x, self._space.coordinates[x])
+        tile = _masked(self._emitter, self._space, node, term)
+        if not self._block.finds:
+            self._total.include(tile)
+            return
+        best = self._total.tile.text
+        sign = ">" if self._block.combiner is MAXIMUM else "<"
+        better = f"{tile} {sign} {best}"
+        if x.type.dtype.is_float:
+            better = f"({better}) | (({tile} != {tile}) & ({best} == {best}))"
+        found = writer.assign("better", better, term.axes | {self._space.r})
+        position = writer.position(variable(self._space.r))
+        writer.line(
+            f"{self._places} = tl.where({found.text}, {position}, {self._places})"
+        )
+        writer.line(f"{best} = tl.where({found.text}, {tile}, {best})")
+
+    def finish(self) -> None:
+        """Writes how the lanes become one."""
+        total = self._total.tile.text
+        _finish(self._emitter, self._space, self._node, total, self._places)
+
+
+def _levels(reductions: Sequence[Node]) -> list[list[Node]]:
+    """The reductions, each after the levels of those it needs the results of."""
+    nodes = _ordered(reductions)
+    wanted = set(nodes)
+    depth: dict[Value, int] = {}
+    levels: dict[int, list[Node]] = {}
+    graph = nodes[0].graph if nodes else None
+    for node in graph.nodes if graph is not None else ():
+        values = [o for o in node.operands if isinstance(o, Value)]
+        level = max((depth.get(value, 0) for value in values), default=0)
+        if node in wanted:
+            levels.setdefault(level, []).append(node)
+            level += 1
+        depth.update(dict.fromkeys(node.results, level))
+    return [levels[level] for level in sorted(levels)]

@@ -1,0 +1,80 @@
+"""Tile sizes and launch parameters of kernels whose loops the generator writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+WIDE_BLOCK = 1024
+"""Elements of a pointwise tile: 8 for each thread of 4 warps, loads of 16 bytes."""
+
+MAX_ROW = 8192
+"""The longest row that one program keeps in registers, in elements."""
+
+MAX_COLUMN = 64
+"""The longest column that one program keeps in registers."""
+
+TILE = 4096
+"""Elements of a tile of a reduction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a kernel is cut into tiles and launched.
+
+    Attributes:
+        constants: Tile sizes by the names that the text has for them.
+        num_warps: How many warps run a program.
+        num_stages: How many iterations of a loop are in flight.
+        descriptors: Whether tiles of matrices are read by tensor descriptors, for which
+            GPUs from sm_90 on have hardware.
+    """
+
+    constants: Mapping[str, int] = field(default_factory=dict[str, int])
+    num_warps: int = 4
+    num_stages: int = 2
+    descriptors: bool = False
+
+
+def power_of_two(size: int) -> int:
+    """The least power of two that is not less than `size`."""
+    return 1 << max(0, size - 1).bit_length()
+
+
+def pointwise_schedule(elements: int) -> Schedule:
+    """A schedule for as many independent elements."""
+    block = WIDE_BLOCK
+    while block > 128 and elements < 132 * block:
+        block //= 2  # More, smaller programs keep more of a GPU busy.
+    block = min(block, power_of_two(elements))
+    return Schedule({"XBLOCK": block}, num_warps=max(1, min(4, block // 256)))
+
+
+def tiled_schedule() -> Schedule:
+    """A schedule for elements that are stored in one order and read in another."""
+    return Schedule({"YBLOCK": 64, "XBLOCK": 64}, num_warps=8)
+
+
+def reduction_schedule(kept: int, reduced: int, rows: bool, ordered: bool) -> Schedule:
+    """A schedule for reductions.
+
+    Args:
+        kept: How many elements are left.
+        reduced: How many elements become one.
+        rows: Whether these are next to each other in memory.
+        ordered: Whether one tile must hold all of them.
+    """
+    whole = power_of_two(reduced)
+    if rows:
+        r_block = whole if whole <= MAX_ROW or ordered else 2048
+        x_block = max(1, min(TILE // 4 // r_block, 32, power_of_two(kept)))
+    else:
+        x_block = min(64, power_of_two(kept))
+        fits = whole if whole <= MAX_COLUMN or ordered else MAX_COLUMN
+        r_block = max(1, fits)
+        if ordered:
+            x_block = max(1, min(x_block, TILE // r_block))
+    tile = x_block * r_block
+    warps = min(16, max(1, power_of_two(math.ceil(tile / 512))))
+    return Schedule({"XBLOCK": x_block, "RBLOCK": r_block}, num_warps=warps)

@@ -1,0 +1,71 @@
+"""Deduplication: calls of equal graphs become calls of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from graphc.ir.graph import Graph, Node
+from graphc.ir.values import Operand, Value
+from graphc.passes.graph_pass import ModulePass, register
+from graphc.passes.inline import callees_first
+from graphc.passes.rewrite import Rewriter
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Deduplicate(ModulePass):
+    """Makes nodes that call equal graphs call the first of them.
+
+    Graphs are equal that compute the same in the same order: names and locations do
+    not count.
+    """
+
+    name: ClassVar[str] = "deduplicate"
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        made = rewriter.ledger.count
+        first: dict[Hashable, str] = {}
+        instead: dict[str, str] = {}
+        # Callees first, so that graphs which call equal graphs are equal as well.
+        for each in callees_first(graph):
+            for node in each.nodes:
+                rewriter.ledger.visits += 1
+                names = {n: instead.get(n, n) for n in node.op.graph_names(node)}
+                if any(old != new for old, new in names.items()):
+                    new = node.op.rename(node.attributes, names, _constants(node))
+                    rewriter.set_attributes(node, new, "share")
+            instead[each.name] = first.setdefault(_key(each), each.name)
+        return rewriter.ledger.count > made
+
+
+def _constants(node: Node) -> dict[str, str]:
+    return {name: name for name in node.op.constant_names(node)}
+
+
+def _key(graph: Graph) -> Hashable:
+    """What two graphs that compute the same have in common."""
+    numbers: dict[Value, int] = {}
+
+    def numbered(values: tuple[Value, ...]) -> Hashable:
+        for value in values:
+            numbers[value] = len(numbers)
+        return tuple([(value.type, _text(value.attributes)) for value in values])
+
+    def read(operands: tuple[Operand, ...]) -> Hashable:
+        return tuple([numbers[o] if isinstance(o, Value) else o for o in operands])
+
+    parameters = numbered(graph.parameters)
+    nodes = [
+        (node.op, read(node.operands), _text(node.attributes), numbered(node.results))
+        for node in graph.nodes
+    ]
+    facts = _text({"attributes": graph.attributes, "ranges": graph.ranges})
+    return facts, parameters, tuple(nodes), read(graph.results)
+
+
+def _text(attributes: object) -> str:
+    return json.dumps(attributes, sort_keys=True)

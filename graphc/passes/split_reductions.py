@@ -1,0 +1,139 @@
+"""Split reductions: makes two of those whose few results many elements go into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import Kind, Trait
+from graphc.ir.ops import pad, reshape
+from graphc.ir.ops.along_axes import in_dtype, widen
+from graphc.ir.types import TensorType
+from graphc.ir.values import Literal
+from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.rewrite import Proposal, Rewriter
+
+COLUMNS = 32
+"""How many results a program computes side by side where they lie side by side."""
+
+
+@register
+@final
+@dataclass(frozen=True)
+class SplitReductions(GraphPass):
+    """Reduces parts first, and then their results, where one way would be too long.
+
+    A GPU reduces rows in parallel; a sum of a million elements to one is a single row.
+    Its elements are reshaped to rows of about `work` elements; if no number of rows
+    divides them, they are padded with what does not change the result. Sums of narrow
+    floats stay wide in between.
+
+    Attributes:
+        work: How many elements a program reduces without being split.
+        programs: With how many programs a GPU has enough to do.
+    """
+
+    work: int = 32768
+    programs: int = 256
+    name: ClassVar[str] = "split_reductions"
+    rounding: ClassVar[frozenset[str]] = frozenset({"split"})
+
+    def run(self, graph: Graph, rewriter: Rewriter) -> bool:
+        made = rewriter.ledger.count
+        for node in graph.nodes:
+            rewriter.ledger.visits += 1
+            if node.op.kind is not Kind.REDUCTION or len(node.operands) != 1:
+                continue
+            type = node.operands[0].type
+            if type.symbols or type.size == 0 or node.op.is_composite:
+                continue
+            parts = self._parts(type, node)
+            if parts <= 1:
+                continue
+            if "axes" not in node.op.attributes or node.op.calls_graphs:
+                reason = f"{node.op.name} of parts is not known to be that of all"
+                rewriter.refuse(node, "split", reason)
+                continue
+            rewriter.rewrite(node, lambda node=node, parts=parts: _split(node, parts))
+        return rewriter.ledger.count > made
+
+    def _parts(self, type: TensorType, node: Node) -> int:
+        """Into how many parts the elements of each result had better be split."""
+        shape, axes = type.static_shape, _axes(node)
+        results = math.prod(n for d, n in enumerate(shape) if d not in axes)
+        length = math.prod(shape) // results
+        # Rows that end in a reduced axis are read along it, others side by side.
+        is_inner = len(shape) - 1 in axes
+        beside = 1 if is_inner else min(COLUMNS, results)
+        programs = -(-results // beside)
+        work = length * beside
+        if programs >= self.programs or work <= self.work:
+            return 1
+        wanted = min(-(-2 * work // self.work), -(-4 * self.programs // programs))
+        return min(wanted, length)
+
+
+def _axes(node: Node) -> tuple[int, ...]:
+    if "axes" in node.attributes:
+        return tuple(node.attributes["axes"])
+    return (node.attributes["axis"],)
+
+
+def _split(node: Node, wanted: int) -> Proposal:
+    (x,) = node.operands
+    shape, axes = x.type.static_shape, _axes(node)
+    value: Any = widen(x) if _rounds(node) else x
+    runs = [
+        (is_reduced, [d for d, _ in run])
+        for is_reduced, run in groupby(enumerate(shape), lambda e: e[0] in axes)
+    ]
+    sizes = [math.prod(shape[d] for d in run) for _, run in runs]
+    reduced = [n for n, (is_reduced, _) in enumerate(runs) if is_reduced]
+    longest = max(reduced, key=lambda n: sizes[n])
+    parts = _number_of_parts(sizes[longest], wanted)
+    each = -(-sizes[longest] // parts)
+    value = _reshaped(value, sizes)
+    value = _padded(node, value, longest, parts * each - sizes[longest])
+    value = _reshaped(value, (*sizes[:longest], parts, each, *sizes[longest + 1 :]))
+    inner = [n if n < longest else n + 1 for n in reduced]
+    value = node.op(value, axes=inner)
+    # What is left is the kept axes, and the parts where the longest run was.
+    kept_before = sum(1 for n in range(longest) if n not in reduced)
+    value = node.op(value, axes=[kept_before])
+    value = in_dtype(value, node.results[0].type.dtype)
+    return "split", [_reshaped(value, node.results[0].type.static_shape)]
+
+
+def _rounds(node: Node) -> bool:
+    """Whether the op computes sums or products of floats."""
+    rounds = not {Trait.ACCUMULATES, Trait.RANGE_SENSITIVE}.isdisjoint(node.op.traits)
+    return rounds and node.results[0].type.dtype.is_float
+
+
+def _reshaped(value: Any, shape: Iterable[int]) -> Any:
+    wanted = tuple(shape)
+    return value if value.type.shape == wanted else reshape(value, shape=wanted)
+
+
+def _number_of_parts(size: int, wanted: int) -> int:
+    """A number of equal parts of `size` near to that wanted, or that itself."""
+    near = [n for n in range(-(-wanted // 2), 2 * wanted + 1) if size % n == 0]
+    return min(near, key=lambda n: abs(n - wanted), default=wanted)
+
+
+def _padded(node: Node, value: Any, axis: int, count: int) -> Any:
+    """`value` with `count` more elements along an axis, which change no result."""
+    if count == 0:
+        return value
+    assert node.op.reference is not None
+    nothing = np.zeros((0,), value.type.dtype.numpy)
+    neutral = Literal(node.op.reference(nothing, axes=(0,)), value.type.dtype)
+    none = [0] * value.type.rank
+    high = [count if d == axis else 0 for d in range(value.type.rank)]
+    return pad(value, neutral, low=none, high=high)

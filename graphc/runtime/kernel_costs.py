@@ -1,0 +1,108 @@
+"""What kernels cost: counted, expected of a GPU, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.codegen.triton.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The speed of a GPU as its maker states it, without sparsity.
+
+    Attributes:
+        name: The name.
+        bandwidth: Bytes per second from and to its memory.
+        narrow: Floating-point operations per second on 16-bit matrices.
+        single: Floating-point operations per second in float32.
+    """
+
+    name: str
+    bandwidth: float
+    narrow: float
+    single: float
+
+
+GPUS: dict[str, Gpu] = {
+    gpu.name: gpu
+    for gpu in (
+        Gpu("A100", 2.039e12, 312e12, 19.5e12),  # SXM, 80 GB
+        Gpu("H100", 3.35e12, 989e12, 67e12),  # SXM
+        Gpu("H200", 4.8e12, 989e12, 67e12),  # SXM
+    )
+}
+"""GPUs by name. Source: NVIDIA's data sheets of the A100, H100 and H200."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCost:
+    """One kernel of a plan, with all its launches.
+
+    Attributes:
+        kernel: The kernel.
+        launches: How often it runs; 1 for each launch in a loop or branch of which
+            nobody knows how often it runs.
+        seconds: How long all launches took together, or None if not measured.
+    """
+
+    kernel: Kernel
+    launches: int
+    seconds: float | None = None
+
+    def roofline(self, gpu: Gpu) -> float:
+        """The least seconds that a launch takes on a GPU."""
+        floats = [t.dtype.bits for t in self.kernel.pointers if t.dtype.is_float]
+        narrow = min(floats, default=32) <= 16
+        speed = gpu.narrow if narrow else gpu.single
+        return max(self.kernel.bytes / gpu.bandwidth, self.kernel.flops / speed)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport:
+    """What the kernels of a program cost. As text it is a table.
+
+    Attributes:
+        costs: One entry for each kernel, in the order of the first launches.
+        gpu: The GPU whose roofline the table compares with.
+    """
+
+    costs: tuple[KernelCost, ...]
+    gpu: Gpu = GPUS["H200"]
+
+    def __str__(self) -> str:
+        return _table(self.costs, self.gpu)
+
+
+def find_gpu(name: str) -> Gpu:
+    """The GPU that a device's name mentions; the H200 if it mentions none that is known."""
+    known = (gpu for key, gpu in GPUS.items() if key in name)
+    return next(known, GPUS["H200"])
+
+
+def _table(costs: Sequence[KernelCost], gpu: Gpu) -> str:
+    """The costs as a table, the most expensive kernel first."""
+    rows = [("us", f"{gpu.name} us", "launches", "grid", "MB", "MFLOP", "kernel")]
+    for cost in sorted(costs, key=lambda c: -(c.seconds or _expected(c, gpu))):
+        kernel = cost.kernel
+        rows.append(
+            (
+                "-" if cost.seconds is None else f"{cost.seconds * 1e6:.1f}",
+                f"{_expected(cost, gpu) * 1e6:.1f}",
+                str(cost.launches),
+                "x".join(str(n) for n in kernel.programs),
+                f"{kernel.bytes / 1e6:.3f}",
+                f"{kernel.flops / 1e6:.3f}",
+                " ".join((kernel.name, *kernel.layers)),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return "\n".join(
+        "  ".join([*(c.rjust(w) for c, w in zip(row[:6], widths, strict=True)), row[6]])
+        for row in rows
+    )
+
+
+def _expected(cost: KernelCost, gpu: Gpu) -> float:
+    return cost.roofline(gpu) * cost.launches

@@ -1,0 +1,201 @@
+"""The triton targets: kernels for GPUs, run by a launch plan."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphc.codegen.triton.kernel import Kernel
+from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE, emit_kernels
+from graphc.codegen.triton.plan import Plan
+from graphc.codegen.triton.planning import make_plan
+from graphc.codegen.triton.tuning import emit_tuned_kernels, load_table
+from graphc.ir.errors import GraphcError, TargetError
+from graphc.ir.graph import Graph
+from graphc.runtime import cuda_driver
+from graphc.runtime.backend import Memory, Program
+from graphc.runtime.cuda_device import CudaDevice
+from graphc.runtime.kernel_costs import KernelReport
+from graphc.runtime.plan_costs import plan_cost, plan_kernels, plan_memory
+from graphc.runtime.stages import Stages
+from graphc.runtime.triton_cache import Cache
+from graphc.runtime.triton_compile import CompiledKernel, Compiler
+from graphc.runtime.triton_interpreter import InterpreterDevice
+from graphc.runtime.triton_program import TritonProgram
+from graphc.runtime.triton_version import unavailable as triton_unavailable
+
+PIPELINE = "triton"
+
+INTERPRETER = "interpreter"
+"""What stands for Triton's interpreter where a device is named."""
+
+
+def unavailable(device: str | None) -> str | None:
+    """Why a graph cannot be compiled for a device, or None if it can.
+
+    Args:
+        device: An architecture, which only needs Triton; the interpreter; or None for
+            the GPU of this machine.
+    """
+    return triton_unavailable() or (
+        cuda_driver.unavailable() if device is None else None
+    )
+
+
+def emit(graph: Graph) -> str:
+    """The source of all kernels of a lowered graph, then its launch plan."""
+    return _text(make_plan(graph, emit_kernels(graph)))
+
+
+def compile(
+    graph: Graph, device: str | None, donate: Sequence[int], stages: Stages
+) -> Program:
+    """The program of a lowered graph."""
+    architecture = _architecture(device)
+    with stages.timed("emit"):
+        table = load_table(architecture or INTERPRETER)
+        made_for = architecture or DEFAULT_ARCHITECTURE
+        emitted = emit_tuned_kernels(graph, table, made_for)
+        plan = make_plan(graph, emitted, donate)
+        text = _text(plan)
+    stages.dump("plan.txt", plan)
+    directory = stages.place("kernels")
+    if directory is not None:
+        _dump_sources(directory, plan.kernels, emitted, graph)
+    poison = stages.settings.poison
+    with stages.timed("compile"):
+        if architecture is None:
+            return TritonProgram(
+                text, plan, graph.module, interpreter(), on_host=True, poison=True
+            )
+        compiled = compiler(stages.settings.cache).compile(plan.kernels, architecture)
+        if directory is not None:
+            _dump_compiled(directory, plan.kernels, compiled)
+        code = sum(len(each.binary) for each in compiled)
+        if device is not None:
+            return CompiledProgram(text, plan, architecture, tuple(compiled))
+        gpu = cuda()
+        for kernel, each in zip(plan.kernels, compiled, strict=True):
+            gpu.add(kernel, each)
+        return TritonProgram(text, plan, graph.module, gpu, poison=poison, code=code)
+
+
+class CompiledProgram:
+    """A graph compiled for a GPU that need not be there: it can be read, not run.
+
+    Attributes:
+        text: The source of all kernels, then the plan.
+        plan: The plan.
+        architecture: What the kernels were compiled for.
+        compiled: The machine code of each kernel of the plan.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        plan: Plan,
+        architecture: str,
+        compiled: tuple[CompiledKernel, ...],
+    ) -> None:
+        self.text = text
+        self.plan = plan
+        self.architecture = architecture
+        self.compiled = compiled
+
+    def run(self, *arrays: Any) -> tuple[Any, ...]:
+        """Raises a `TargetError`: this is for another machine."""
+        raise TargetError(
+            f"the graph was compiled for {self.architecture} to be looked at, not run",
+            hint="target='triton' runs on this machine's GPU,"
+            " 'triton:interpreter' on any machine",
+        )
+
+    def explain(self, error: Exception) -> GraphcError | None:
+        """None: the error speaks for itself."""
+        return None
+
+    def memory(self) -> Memory:
+        """The memory that one run takes."""
+        return plan_memory(self.plan, sum(len(each.binary) for each in self.compiled))
+
+    def cost(self) -> dict[str, float]:
+        """The floating-point operations and bytes moved of the kernels of one run."""
+        return plan_cost(self.plan)
+
+    def kernels(self, *arrays: Any) -> KernelReport:
+        """What each kernel costs."""
+        return plan_kernels(self.plan)
+
+
+@functools.cache
+def interpreter() -> InterpreterDevice:
+    """The interpreter that all programs of this process share."""
+    return InterpreterDevice()
+
+
+@functools.cache
+def cuda() -> CudaDevice:
+    """The GPU that all programs of this process share."""
+    return CudaDevice()
+
+
+@functools.cache
+def compiler(directory: Path) -> Compiler:
+    """The compiler that keeps its results in a directory."""
+    return Compiler(Cache(directory))
+
+
+def _architecture(device: str | None) -> str | None:
+    """What kernels are compiled for; None for the interpreter."""
+    if device == INTERPRETER:
+        return None
+    return device or cuda().architecture
+
+
+def _text(plan: Plan) -> str:
+    files = (
+        f"# -- {name}.py --\n\n{kernel.source}"
+        for name, kernel in zip(_names(plan.kernels), plan.kernels, strict=True)
+    )
+    return "\n\n".join([*files, f"# -- plan --\n\n{plan}"])
+
+
+def _names(kernels: Sequence[Kernel]) -> list[str]:
+    """A name for the files of each kernel."""
+    width = len(str(len(kernels)))
+    return [f"{n:0{width}}-{kernel.name}" for n, kernel in enumerate(kernels)]
+
+
+def _dump_sources(
+    directory: Path,
+    kernels: Sequence[Kernel],
+    emitted: Mapping[str, Kernel],
+    graph: Graph,
+) -> None:
+    """Writes the source of each kernel and the graph that it computes."""
+    directory.mkdir()
+    graphs = {id(kernel): name for name, kernel in emitted.items()}
+    for name, kernel in zip(_names(kernels), kernels, strict=True):
+        computed = graph.module.graphs[graphs[id(kernel)]]
+        (directory / f"{name}.gir").write_text(str(computed))
+        (directory / f"{name}.py").write_text(kernel.source)
+
+
+def _dump_compiled(
+    directory: Path, kernels: Sequence[Kernel], compiled: Sequence[CompiledKernel]
+) -> None:
+    """Writes the assembly of each kernel and what a launch of it takes."""
+    for name, each in zip(_names(kernels), compiled, strict=True):
+        (directory / f"{name}.ptx").write_text(each.assembly)
+        resources = {
+            "threads": each.threads,
+            "registers": each.registers,
+            "spilled bytes": each.spills,
+            "shared memory": each.shared,
+            "machine code": len(each.binary),
+        }
+        text = json.dumps(resources, indent=1) + "\n"
+        (directory / f"{name}.json").write_text(text)

@@ -1,0 +1,179 @@
+"""Long sums of products in parts, and products with vectors as reductions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphc.ir import evaluate, parse
+from graphc.ir.tolerance import mismatch
+from graphc.passes import Pipeline, run
+from graphc.passes.split_contractions import SplitContractions
+from tests.equivalence import random_arrays
+
+EAGER = SplitContractions(least_terms=8)
+
+ULP = 4
+"""What adding in another order may change."""
+
+CONVOLUTION = """
+    graph @f(%x: {x}, %w: {w}) -> ({y}) {{
+      %y = convolution(%x, %w) {{input_dilation=[1,1], kernel_dilation=[1,1],
+        labels="{labels}", padding=[[1,1],[1,1]], strides=[1,1]{more}}} : {y}
+      return %y
+    }}"""
+
+
+def test_splits_the_sum_of_a_gradient_of_weights(check_pass):
+    check_pass(
+        EAGER,
+        before="""
+            graph @f(%x: f32[32,4], %g: f32[32,6]) -> (f32[4,6]) {
+              %y = dot_general(%x, %g) {contract=[[0],[0]]} : f32[4,6]
+              return %y
+            }""",
+        after="""
+            graph @f(%x: f32[32,4], %g: f32[32,6]) -> (f32[4,6]) {
+              %0 = reshape(%x) {shape=[2,16,4]} : f32[2,16,4]
+              %1 = reshape(%g) {shape=[2,16,6]} : f32[2,16,6]
+              %2 = dot_general(%0, %1) {batch=[[0],[0]], contract=[[1],[1]]} : f32[2,4,6]
+              %y = reduce_sum(%2) {axes=[0]} : f32[4,6]
+              return %y
+            }""",
+        ulp=ULP,
+    )
+
+
+def test_parts_of_sums_are_kept_in_float32():
+    graph = parse("""
+        graph @f(%x: bf16[32,4], %g: bf16[32,6]) -> (bf16[4,6]) {
+          %y = dot_general(%x, %g) {contract=[[0],[0]]} : bf16[4,6]
+          return %y
+        }""")
+    parts, total, result = list(run(graph, Pipeline((EAGER,))).nodes)[2:]
+    assert parts.op.name == "dot_general"
+    assert str(parts.results[0].type) == "f32[2,4,6]"
+    assert str(total.results[0].type) == "f32[4,6]"
+    assert result.op.name == "convert"
+
+
+def test_a_product_with_a_vector_becomes_a_reduction(check_pass):
+    check_pass(
+        SplitContractions(),
+        before="""
+            graph @f(%w: bf16[6,4], %x: bf16[4]) -> (bf16[6]) {
+              %y = dot_general(%w, %x) {contract=[[1],[0]]} : bf16[6]
+              return %y
+            }""",
+        after="""
+            graph @f(%w: bf16[6,4], %x: bf16[4]) -> (bf16[6]) {
+              %0 = convert(%x) {dtype="f32"} : f32[4]
+              %1 = broadcast_in_dim(%0) {dims=[1], shape=[6,4]} : f32[6,4]
+              %2 = convert(%w) {dtype="f32"} : f32[6,4]
+              %3 = multiply(%2, %1) : f32[6,4]
+              %4 = reduce_sum(%3) {axes=[1]} : f32[6]
+              %y = convert(%4) {dtype="bf16"} : bf16[6]
+              return %y
+            }""",
+        ulp=ULP,
+    )
+
+
+REWRITTEN = {
+    "the longest dimension": """
+        graph @f(%a: f32[2,64,4,3], %b: f32[3,64,6,4]) -> (f32[3,2,6]) {
+          %y = dot_general(%a, %b) {batch=[[3],[0]], contract=[[1,2],[1,3]]} : f32[3,2,6]
+          return %y
+        }""",
+    "one column": """
+        graph @f(%a: f32[2,7,4,3], %b: f32[3,7,1,4]) -> (f32[3,2,1]) {
+          %y = dot_general(%a, %b) {batch=[[3],[0]], contract=[[1,2],[1,3]]} : f32[3,2,1]
+          return %y
+        }""",
+    "one row": """
+        graph @f(%a: f32[9,1], %b: f32[5,9]) -> (f32[1,5]) {
+          %y = dot_general(%a, %b) {contract=[[0],[1]]} : f32[1,5]
+          return %y
+        }""",
+    "two vectors": """
+        graph @f(%a: f32[9], %b: f32[9]) -> (f32[]) {
+          %y = dot_general(%a, %b) {contract=[[0],[0]]} : f32[]
+          return %y
+        }""",
+    "integers": """
+        graph @f(%a: i8[9,3], %b: i8[9]) -> (i32[3]) {
+          %y = dot_general(%a, %b) {contract=[[0],[0]], dtype="i32"} : i32[3]
+          return %y
+        }""",
+    "the gradient of a kernel": CONVOLUTION.format(
+        x="f32[32,6,6,4]",
+        w="f32[32,6,6,8]",
+        y="f32[3,3,4,8]",
+        labels="f01b_i01o->01bf",
+        more="",
+    ),
+    "channels first": CONVOLUTION.format(
+        x="f32[1,64,4,4]",
+        w="f32[8,64,3,3]",
+        y="f32[1,8,4,4]",
+        labels="bf01_oi01->bf01",
+        more="",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", REWRITTEN.values(), ids=REWRITTEN)
+def test_what_is_rewritten_means_the_same(text: str, rng: np.random.Generator):
+    graph = parse(text)
+    result = run(graph, Pipeline((EAGER,)), verify=True, check=True)
+    assert any(node.op.name == "reduce_sum" for node in result.nodes)
+    arrays = random_arrays(graph, rng)
+    (want,), (got,) = evaluate(graph, *arrays), evaluate(result, *arrays)
+    assert mismatch(got, want) is None
+
+
+LEFT = {
+    "many tiles": """
+        graph @f(%x: f32[4096,4096], %w: f32[4096,4096]) -> (f32[4096,4096]) {
+          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[4096,4096]
+          return %y
+        }""",
+    "a short sum": """
+        graph @f(%x: f32[4,500], %w: f32[500,6]) -> (f32[4,6]) {
+          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[4,6]
+          return %y
+        }""",
+    "an odd sum": """
+        graph @f(%x: f32[4,4097], %w: f32[4097,6]) -> (f32[4,6]) {
+          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[4,6]
+          return %y
+        }""",
+    "an outer product": """
+        graph @f(%x: f32[4], %w: f32[1]) -> (f32[4,1]) {
+          %y = dot_general(%x, %w) {contract=[[],[]]} : f32[4,1]
+          return %y
+        }""",
+    "symbols": """
+        graph @f(%x: f32[B,4], %w: f32[B,6]) -> (f32[4,6]) where B in 1..4096 {
+          %y = dot_general(%x, %w) {contract=[[0],[0]]} : f32[4,6]
+          return %y
+        }""",
+    "no elements": """
+        graph @f(%x: f32[0,4], %w: f32[4,1]) -> (f32[0,1]) {
+          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[0,1]
+          return %y
+        }""",
+    "groups": CONVOLUTION.format(
+        x="f32[1,4,4,2048]",
+        w="f32[3,3,1024,4]",
+        y="f32[1,4,4,4]",
+        labels="b01f_01io->b01f",
+        more=", groups=2",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", LEFT.values(), ids=LEFT)
+def test_what_has_nothing_to_gain_stays(text: str):
+    graph = parse(text)
+    assert str(run(graph, "split_contractions", verify=True)) == str(graph)

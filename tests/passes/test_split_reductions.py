@@ -1,0 +1,165 @@
+"""Splitting long reductions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphc.ir import parse
+from graphc.passes import run, run_with_report
+from graphc.passes.split_reductions import SplitReductions
+from tests.equivalence import assert_same_meaning, random_arrays
+
+SPLIT = SplitReductions(work=8, programs=4)
+
+
+def test_rows_become_parts_of_rows(check_pass):
+    check_pass(
+        SPLIT,
+        before="""
+            graph @f(%x: f32[2,32]) -> (f32[2]) {
+              %0 = reduce_max(%x) {axes=[1]} : f32[2]
+              return %0
+            }""",
+        after="""
+            graph @f(%x: f32[2,32]) -> (f32[2]) {
+              %0 = reshape(%x) {shape=[2,8,4]} : f32[2,8,4]
+              %1 = reduce_max(%0) {axes=[2]} : f32[2,8]
+              %2 = reduce_max(%1) {axes=[1]} : f32[2]
+              return %2
+            }""",
+    )
+
+
+def test_adjacent_axes_are_one(check_pass):
+    check_pass(
+        SPLIT,
+        before="""
+            graph @f(%x: f32[4,6,3]) -> (f32[3]) {
+              %0 = reduce_max(%x) {axes=[0,1]} : f32[3]
+              return %0
+            }""",
+        after="""
+            graph @f(%x: f32[4,6,3]) -> (f32[3]) {
+              %0 = reshape(%x) {shape=[24,3]} : f32[24,3]
+              %1 = reshape(%0) {shape=[12,2,3]} : f32[12,2,3]
+              %2 = reduce_max(%1) {axes=[1]} : f32[12,3]
+              %3 = reduce_max(%2) {axes=[0]} : f32[3]
+              return %3
+            }""",
+    )
+
+
+NEUTRAL = {
+    "reduce_sum": ("f32", "0.0"),
+    "reduce_prod": ("f32", "1.0"),
+    "reduce_max": ("f32", "-inf"),
+    "reduce_min": ("i32", "2147483647:i32"),
+    "reduce_and": ("bool", "true"),
+    "reduce_or": ("bool", "false"),
+}
+
+
+@pytest.mark.parametrize("op", NEUTRAL)
+def test_what_does_not_divide_is_padded_with_what_changes_nothing(op: str, check_pass):
+    dtype, neutral = NEUTRAL[op]
+    check_pass(
+        SPLIT,
+        before=f"""
+            graph @f(%x: {dtype}[23]) -> ({dtype}[]) {{
+              %0 = {op}(%x) {{axes=[0]}} : {dtype}[]
+              return %0
+            }}""",
+        after=f"""
+            graph @f(%x: {dtype}[23]) -> ({dtype}[]) {{
+              %0 = pad(%x, {neutral}) {{high=[1],low=[0]}} : {dtype}[24]
+              %1 = reshape(%0) {{shape=[6,4]}} : {dtype}[6,4]
+              %2 = {op}(%1) {{axes=[1]}} : {dtype}[6]
+              %3 = {op}(%2) {{axes=[0]}} : {dtype}[]
+              return %3
+            }}""",
+        ulp=16,
+    )
+
+
+def test_sums_of_narrow_floats_stay_wide_in_between():
+    graph = parse("""
+        graph @f(%x: bf16[32]) -> (bf16[]) {
+          %0 = reduce_sum(%x) {axes=[0]} : bf16[]
+          return %0
+        }""")
+    result = run(graph, "split_reductions{programs=4,work=8}", verify=True)
+    ops = [(node.op.name, str(node.results[0].type)) for node in result.nodes]
+    assert ops == [
+        ("convert", "f32[32]"),
+        ("reshape", "f32[8,4]"),
+        ("reduce_sum", "f32[8]"),
+        ("reduce_sum", "f32[]"),
+        ("convert", "bf16[]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((5, 7, 4), (0, 2)), ((3, 16, 2), (1,)), ((31, 3), (0,)), ((2, 37), (0, 1))],
+)
+def test_any_axes_keep_their_meaning(shape: tuple[int, ...], axes: tuple[int, ...]):
+    kept = ",".join(str(n) for d, n in enumerate(shape) if d not in axes)
+    graph = parse(f"""
+        graph @f(%x: f32[{",".join(map(str, shape))}]) -> (f32[{kept}]) {{
+          %0 = reduce_sum(%x) {{axes={list(axes)}}} : f32[{kept}]
+          return %0
+        }}""")
+    pipeline = "split_reductions{programs=16,work=4}"
+    result, report = run_with_report(graph, pipeline, verify=True, check=True)
+    assert report.by_rule()["split_reductions/split"] == 1
+    assert report.checked
+    arrays = random_arrays(graph, np.random.default_rng(0))
+    assert_same_meaning(graph, result, arrays, ulp=16)
+
+
+@pytest.mark.parametrize(
+    ("type", "axes"),
+    [
+        ("f32[512,256]", [1]),  # as many programs as there are rows
+        ("f32[32768]", [0]),  # short enough for one program
+        ("f32[512,1024]", [0]),  # columns, 32 to a program
+        ("f32[0,32768]", [0]),
+    ],
+)
+def test_what_keeps_a_gpu_busy_stays_whole(type: str, axes: list[int], check_pass):
+    sizes = [int(n) for n in type[4:-1].split(",")]
+    kept = ",".join(str(n) for d, n in enumerate(sizes) if d not in axes)
+    graph = parse(f"""
+        graph @f(%x: {type}) -> (f32[{kept}]) {{
+          %0 = reduce_sum(%x) {{axes={axes}}} : f32[{kept}]
+          return %0
+        }}""")
+    assert run(graph, "split_reductions") == graph
+
+
+def test_long_columns_are_split():
+    graph = parse("""
+        graph @f(%x: f32[32768,768]) -> (f32[768]) {
+          %0 = reduce_sum(%x) {axes=[0]} : f32[768]
+          return %0
+        }""")
+    result = run(graph, "split_reductions", verify=True)
+    assert [str(n.results[0].type) for n in result.nodes] == [
+        "f32[32,1024,768]",
+        "f32[32,768]",
+        "f32[768]",
+    ]
+    assert run(result, "split_reductions") == result
+
+
+def test_positions_are_not_those_of_parts():
+    graph = parse("""
+        graph @f(%x: f32[32]) -> (i32[]) {
+          %0 = argmax(%x) {axis=0} : i32[]
+          return %0
+        }""")
+    result, report = run_with_report(graph, "split_reductions{programs=4,work=8}")
+    assert result == graph
+    (refusal,) = report.ledger.refusals
+    assert refusal.reason == "argmax of parts is not known to be that of all"
