@@ -214,6 +214,11 @@ class Memory:
                 carried.alive = [(carried.start, carried.end)]
                 source.buffer.place = move.target
         elif target.is_aligned and _is_local(source.buffer, move):
+            around = target.buffer
+            if around.doubled:  # which the steps of a loop will overwrite
+                if source.buffer.end > move.time:
+                    return
+                around.alive = [(min(around.start, source.buffer.start), around.end)]
             source.buffer.place = move.target
 
     def _join(self, source: View, target: View) -> bool:
@@ -243,7 +248,10 @@ class Memory:
             pair = View(source).resolve().buffer, View(target).resolve().buffer
             if pair in ((one, other), (other, one)):
                 ends = any(end == time for _, end in pair[0].alive)
-                return ends and any(start == time for start, _ in pair[1].alive)
+                # Nothing else may have been given the same memory at that time.
+                taken = any(start == time for start, _ in pair[0].alive)
+                starts = any(start == time for start, _ in pair[1].alive)
+                return ends and starts and not taken
         return False
 
 

@@ -236,7 +236,8 @@ def bitcast_reshape(
     if source.bits > dtype.bits:
         found = _bits(emitter, emitter.value(x, index[:-1], guard), source)
         shift = emitter.index_value(index[-1] * width, DTYPES["i32"], "shift")
-        part = f"({found.text} >> {shift.text}.to({wide})).to(tl.uint{width})"
+        amount = dtypes.typed(shift.text, DTYPES["i32"])
+        part = f"({found.text} >> {amount}.to({wide})).to(tl.uint{width})"
         bits = writer.assign("part", part, found.axes | shift.axes)
     else:
         parts: list[str] = []

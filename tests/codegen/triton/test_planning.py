@@ -1,5 +1,6 @@
 """Launch plans: what is copied, what shares memory, and that results stay right."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import graphc
 from graphc import ops, passes
 from graphc.codegen.triton.kernel import Kernel
+from graphc.codegen.triton.module import emit_kernels
 from graphc.codegen.triton.plan import Copy, Fill, Loop, Plan
 from graphc.codegen.triton.planning import make_plan
 from graphc.fuzz.generator import random_program
@@ -245,6 +247,40 @@ def test_a_state_that_is_read_until_the_end_alternates_between_two_places():
     )
     assert "(i0+1)%2*256" in str(made.plan)
     assert made.copies == 2 + 5  # in and out, and scalars into rows of four bytes
+
+
+def test_what_a_loop_starts_from_may_be_read_later():
+    def twice(h: Any, w: Any) -> Any:
+        start = ops.tanh(h)
+        step = lambda h, _: (ops.matmul(h, w), ops.sum(h))  # noqa: E731
+        first = ops.scan(step, start, None, length=3)
+        return first, ops.scan(step, start, None, length=3, reverse=True)
+
+    planned(twice, (4, 4), (4, 4))
+
+
+def test_results_that_nothing_reads_share_no_memory():
+    text = """
+        graph @f(%x: f32[8]) -> (f32[8]) {
+          %0 = call(%x) {graph="first"} : f32[8]
+          %1, %2 = call(%0) {graph="second"} : f32[8], f32[8]
+          %3 = call(%2) {graph="first"} : f32[8]
+          return %3
+        }
+        graph @first(%x: f32[8]) -> (f32[8]) {fused=true} {
+          %0 = negate(%x) : f32[8]
+          return %0
+        }
+        graph @second(%x: f32[8]) -> (f32[8], f32[8]) {fused=true} {
+          %0 = tanh(%x) : f32[8]
+          %1 = exponential(%x) : f32[8]
+          return %0, %1
+        }"""
+    graph = parse(text)
+    plan = make_plan(graph, emit_kernels(graph))
+    launch = next(line for line in str(plan).splitlines() if "launch second" in line)
+    _, first, second = re.findall(r"arena\+\d+", launch)
+    assert first != second
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 5])
