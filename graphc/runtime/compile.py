@@ -11,7 +11,7 @@ from graphc.runtime import load_backend
 from graphc.runtime.executable import Executable
 from graphc.runtime.settings import Settings
 from graphc.runtime.stages import Stages
-from graphc.runtime.targets import find_target
+from graphc.runtime.targets import find_emitter, find_target
 
 
 def compile_graph(
@@ -53,14 +53,14 @@ def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
 
     Args:
         graph: A graph without dimension symbols; it stays as it is.
-        target: The name of a target.
+        target: The name of a target; its device need not be here.
         pipeline: The passes to run instead of the target's own.
 
     Raises:
         TargetError, UnsupportedError, GraphError, PassError: As `compile_graph`.
     """
     check_graph(graph, "emit")
-    backend = load_backend(find_target(target).backend)
+    backend = find_emitter(target)
     stages = Stages(graph.name, Settings.read())
     lowered, _ = _lower(graph, _chosen(pipeline, backend.PIPELINE), stages)
     return backend.emit(lowered)

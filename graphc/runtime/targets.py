@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from graphc.ir.errors import TargetError, UnsupportedError
 from graphc.runtime import BACKENDS, load_backend
+from graphc.runtime.backend import Backend
 
 CHECK = "graphc doctor"
 """The command that checks what this machine can run."""
@@ -78,17 +79,7 @@ def find_target(name: str) -> Target:
         TargetError: If there is no such target, or its packages or device are missing.
         UnsupportedError: If this release generates no code for it.
     """
-    if not isinstance(name, str):
-        raise TargetError("a target is given by its name", received=repr(name)[:80])
-    if name not in _TARGETS:
-        near = difflib.get_close_matches(name[:40], _TARGETS, 1)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"use one of {', '.join(_TARGETS)}"
-        )
-        raise TargetError("unknown target", received=repr(name)[:80], hint=hint)
-    target = _checked(_TARGETS[name])
+    target = _checked(_named(name))
     if target.backend not in BACKENDS:
         raise UnsupportedError(
             f"target {name!r}: {target.reason}", hint="target='xla' works"
@@ -99,6 +90,34 @@ def find_target(name: str) -> Target:
             hint=f"pip install '{target.extra}'; `{target.check}` checks this machine",
         )
     return target
+
+
+def find_emitter(name: str) -> Backend:
+    """The backend that emits text for the target called `name`; no device is needed.
+
+    Raises:
+        TargetError, UnsupportedError: As `find_target`, but for the device.
+    """
+    target = _named(name)
+    try:
+        return load_backend(target.backend)
+    except (ImportError, KeyError):
+        return load_backend(find_target(name).backend)  # which says what is missing
+
+
+def _named(name: str) -> Target:
+    """The target called `name`, whether it is available or not."""
+    if not isinstance(name, str):
+        raise TargetError("a target is given by its name", received=repr(name)[:80])
+    if name not in _TARGETS:
+        near = difflib.get_close_matches(name[:40], _TARGETS, 1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"use one of {', '.join(_TARGETS)}"
+        )
+        raise TargetError("unknown target", received=repr(name)[:80], hint=hint)
+    return _TARGETS[name]
 
 
 def _checked(target: Target) -> Target:
