@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.combining import accumulator
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.text import ints
 from graphc.ir.graph import Node
 from graphc.ir.opdef import IntLists, Ints

@@ -14,16 +14,11 @@ from graphc.codegen.stablehlo.text import (
 from graphc.ir.graph import Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.opdef import operand_types
-from graphc.ir.types import F32, DType, TensorType
+from graphc.ir.types import DType, TensorType
 from graphc.ir.values import Literal, Operand, Value
 
 Lowering = Callable[..., None]
 """``(writer, node, **decoded attributes)``: writes what computes a node's results."""
-
-
-def accumulator(dtype: DType) -> DType:
-    """The dtype that sums of elements of `dtype` are kept in."""
-    return F32 if dtype.is_float and dtype.bits < F32.bits else dtype
 
 
 class FunctionWriter:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.combining import UPDATING, accumulator
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.text import function_type, int_array, ints
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Ints, Shape
 from graphc.ir.types import TensorType
-
-_COMBINING = {"add": "add", "min": "minimum", "max": "maximum", "multiply": "multiply"}
-"""The binary operation of each scatter mode but ``set``."""
 
 
 def gather(
@@ -76,7 +74,7 @@ def scatter(
     if mode == "set":
         region = f.replacing(element)
     else:
-        region = f.combining(f"stablehlo.{_COMBINING[mode]}", element)
+        region = f.combining(f"stablehlo.{UPDATING[mode]}", element)
     types = function_type(
         [result, indices.type, updates.type.with_dtype(kept)], [result]
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
+from graphc.codegen.combining import COMBINING, accumulator, neutral
 from graphc.codegen.stablehlo.control import comparison
 from graphc.codegen.stablehlo.cropping import Cropping
-from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.text import (
     dense_text,
     function_type,
@@ -19,40 +16,7 @@ from graphc.codegen.stablehlo.text import (
 )
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Ints
-from graphc.ir.types import BOOL, I32, DType, TensorType
-
-_COMBINING = {
-    "reduce_sum": "add",
-    "reduce_prod": "multiply",
-    "reduce_max": "maximum",
-    "reduce_min": "minimum",
-    "reduce_and": "and",
-    "reduce_or": "or",
-    "cumulative_sum": "add",
-    "cumulative_prod": "multiply",
-    "cumulative_max": "maximum",
-    "reduce_window_sum": "add",
-    "reduce_window_max": "maximum",
-    "reduce_window_min": "minimum",
-}
-"""The binary operation that each primitive combines elements by."""
-
-
-def neutral(operation: str, dtype: DType) -> np.ndarray[Any, Any]:
-    """The element that combining with leaves the other element as it is."""
-    if operation in ("maximum", "minimum"):
-        return extreme(dtype, 1 if operation == "minimum" else -1)
-    return np.array(operation in ("multiply", "and"), dtype.numpy)
-
-
-def extreme(dtype: DType, sign: int) -> np.ndarray[Any, Any]:
-    """The highest element of a dtype for `sign` 1, the lowest for -1."""
-    if dtype.is_float:
-        return np.array(sign * np.inf, dtype.numpy)
-    if dtype is BOOL:
-        return np.array(sign > 0)
-    limits = np.iinfo(dtype.numpy)
-    return np.array(limits.max if sign > 0 else limits.min, dtype.numpy)
+from graphc.ir.types import BOOL, I32, TensorType
 
 
 class Combination:
@@ -69,7 +33,7 @@ class Combination:
     """
 
     def __init__(self, f: FunctionWriter, node: Node) -> None:
-        name = _COMBINING[node.op.name]
+        name = COMBINING[node.op.name]
         given, result = node.operands[0].type, node.result.type
         kept = accumulator(given.dtype) if name in ("add", "multiply") else given.dtype
         self._f, self._node = f, node

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphc.codegen.combining import accumulator
 from graphc.codegen.stablehlo.control import comparison
 from graphc.codegen.stablehlo.cropping import Cropping
-from graphc.codegen.stablehlo.function import FunctionWriter, Lowering, accumulator
+from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.reduction import Combination
 from graphc.codegen.stablehlo.text import (
     dense_text,

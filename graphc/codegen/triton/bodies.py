@@ -35,7 +35,7 @@ from graphc.codegen.triton.schedule import (
 )
 from graphc.codegen.triton.writer import Writer
 from graphc.ir.graph import Graph, Node
-from graphc.ir.index import flattened
+from graphc.ir.index import Index, flattened
 from graphc.ir.types import product
 from graphc.ir.values import Operand, Value
 
@@ -204,9 +204,7 @@ def _reduction_body(
     section: Section,
     space: ReductionSpace,
 ) -> Body:
-    ordered = any(BLOCKS[node.op.name].keeps_axis for node in space.reductions)
-    rows = runs_along_rows(space)
-    schedule = reduction_schedule(space.x.extent, space.r.extent, rows, ordered)
+    schedule = _schedule_of(space)
     block = schedule.constants["RBLOCK"]
     loops = RowLoops(block, block >= space.r.extent)
     stores = stores_of(graph, pointers, section.positions)
@@ -271,13 +269,14 @@ def _section_tiles(
     """The programs of a section; adds its tile sizes to `constants`."""
     if isinstance(space, PointwiseSpace):
         return Tiles(space.elements, "XBLOCK")
-    schedule = _section_schedule(space)
+    schedule = _schedule_of(space)
     for name, size in schedule.constants.items():
         constants[f"{name}_{position}"] = size
     return Tiles(space.x.extent, f"XBLOCK_{position}")
 
 
-def _section_schedule(space: ReductionSpace) -> Schedule:
+def _schedule_of(space: ReductionSpace) -> Schedule:
+    """The tile sizes of a reduction."""
     ordered = any(BLOCKS[n.op.name].keeps_axis for n in space.reductions)
     return reduction_schedule(
         space.x.extent, space.r.extent, runs_along_rows(space), ordered
@@ -342,18 +341,17 @@ def overwrites(emitter: Emitter) -> tuple[tuple[int, int], ...]:
     All that programs load of such a parameter is what they store of the result: they
     have loaded an element before they store to its place, and nobody else loads it.
     """
+    loaded: dict[Operand, set[tuple[Index, int]]] = {}
+    for load in emitter.loads:
+        loaded.setdefault(load.value, set()).add((load.position, load.section))
     found: list[tuple[int, int]] = []
-    results = emitter.graph.results
+    results = list(emitter.graph.results)
     for store in emitter.stores:
+        same = {(store.position, store.section)}
+        numbers = [n for n, value in enumerate(results) if value is store.value]
         for parameter in emitter.graph.parameters:
-            loads = [each for each in emitter.loads if each.value is parameter]
-            if loads and parameter.type == store.value.type:
-                same = (store.position, store.section)
-                if all((each.position, each.section) == same for each in loads):
-                    pairs = enumerate(results)
-                    found += [
-                        (parameter.index, n) for n, v in pairs if v is store.value
-                    ]
+            if parameter.type == store.value.type and loaded.get(parameter) == same:
+                found += [(parameter.index, number) for number in numbers]
     return tuple(dict.fromkeys(found))
 
 

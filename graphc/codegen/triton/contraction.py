@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
 from graphc.codegen.triton.bodies import (
     Body,
@@ -29,10 +30,9 @@ from graphc.codegen.triton.contraction_space import (
     N,
     contraction_space,
 )
-from graphc.codegen.triton.emitter import NO_GUARD, Emitter, Guard, name_of
+from graphc.codegen.triton.emitter import NO_GUARD, Emitter, Guard, Place, name_of
 from graphc.codegen.triton.kernel import Tiles
 from graphc.codegen.triton.schedule import Schedule
-from graphc.codegen.triton.sums import Place, accumulator
 from graphc.codegen.triton.writer import Tile, TileAxis, axes_of
 from graphc.ir.graph import Graph, Node
 from graphc.ir.index import Axis, Index, flattened, unflattened, variable

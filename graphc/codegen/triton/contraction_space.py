@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from graphc.codegen.combining import accumulator
 from graphc.codegen.triton.contraction_schedule import Problem
 from graphc.codegen.triton.products import PRODUCTS, Product
-from graphc.codegen.triton.sums import accumulator
 from graphc.ir.graph import Graph, Node
 from graphc.ir.index import Axis, Index, unflattened, variable
 from graphc.ir.opdef import Kind

@@ -28,6 +28,9 @@ Guard = frozenset[Tile]
 
 NO_GUARD: Guard = frozenset()
 
+Place = tuple[Index, ...]
+"""The index of an element of a value."""
+
 _ORIGINS = ("gradient of ", "decomposed from ")
 """How those origins of a node start that say what it computes."""
 

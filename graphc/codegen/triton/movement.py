@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.codegen.triton import dtypes
-from graphc.codegen.triton.emitter import Emitter, Guard, Pull, name_of
+from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
 from graphc.codegen.triton.kernel import POINTERS
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Node
 from graphc.ir.index import ZERO, Index, whole
 from graphc.ir.ops.index_places import dims_except
 from graphc.ir.types import DTYPES, DType
-
-Place = tuple[Index, ...]
 
 
 def iota(
@@ -189,8 +187,7 @@ def gather(
     for d, extent in enumerate(shape):
         at = offsets.get(d, ZERO)
         if d in operand_batching:
-            axis = indices_batching[list(operand_batching).index(d)]
-            at = grid[axis - (axis > index_axis)]
+            at = grid[grid_axis(d, operand_batching, indices_batching, index_axis)]
         elif d in start_index_map:
             component = list(start_index_map).index(d)
             read = vector_place(indices.type.rank, grid, index_axis, component)
@@ -207,6 +204,17 @@ def vector_place(
     if index_axis == rank:
         return grid
     return (*grid[:index_axis], whole(component), *grid[index_axis:])
+
+
+def grid_axis(
+    d: int,
+    operand_batching: Sequence[int],
+    indices_batching: Sequence[int],
+    index_axis: int,
+) -> int:
+    """Which axis of the grid a batching dimension of the operand runs along."""
+    axis = indices_batching[list(operand_batching).index(d)]
+    return axis - (axis > index_axis)
 
 
 def identity(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
-from graphc.codegen.triton.emitter import Emitter, Guard, Pull, name_of
-from graphc.codegen.triton.sums import ADD, Place, Total, accumulator
+from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
+from graphc.codegen.triton.sums import ADD, Total
 from graphc.codegen.triton.windows import window_place
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Node

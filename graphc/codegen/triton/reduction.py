@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
 from graphc.codegen.triton.blocks import BLOCKS
 from graphc.codegen.triton.emitter import Emitter, name_of
@@ -16,7 +17,7 @@ from graphc.codegen.triton.reduction_space import (
     depends_on,
     value_of,
 )
-from graphc.codegen.triton.sums import MAXIMUM, Total, accumulator
+from graphc.codegen.triton.sums import MAXIMUM, Total
 from graphc.codegen.triton.writer import Tile, TileAxis
 from graphc.ir.graph import Node
 from graphc.ir.index import Axis, variable

@@ -10,7 +10,7 @@ from graphc.codegen.triton import dtypes
 from graphc.codegen.triton.bodies import Body, finished, new_emitter, program
 from graphc.codegen.triton.emitter import Emitter
 from graphc.codegen.triton.kernel import Tiles
-from graphc.codegen.triton.movement import vector_place
+from graphc.codegen.triton.movement import grid_axis, vector_place
 from graphc.codegen.triton.pointwise import PointwiseSpace, declare
 from graphc.codegen.triton.schedule import Schedule, pointwise_schedule, power_of_two
 from graphc.codegen.triton.updates import COMBINED_BY, update_start
@@ -155,8 +155,8 @@ class _Scatter:
         for d, extent in enumerate(self._shape):
             index = offsets.get(d, ZERO)
             if d in how["operand_batching"]:
-                axis = how["indices_batching"][list(how["operand_batching"]).index(d)]
-                index = grid[axis - (axis > how["index_axis"])]
+                dims = how["operand_batching"], how["indices_batching"]
+                index = grid[grid_axis(d, *dims, how["index_axis"])]
             elif d in how["index_map"]:
                 component = list(how["index_map"]).index(d)
                 read = vector_place(

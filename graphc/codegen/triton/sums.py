@@ -7,21 +7,18 @@ kernels for reductions and contractions work on tiles of terms instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from graphc.codegen.combining import COMBINING, neutral
 from graphc.codegen.triton import dtypes
-from graphc.codegen.triton.emitter import Emitter, Guard, Pull, name_of
+from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Graph, Node
 from graphc.ir.index import ZERO, Axis, Index, unflattened
-from graphc.ir.types import F32, DType
+from graphc.ir.types import DType
 from graphc.ir.values import Literal
-
-Place = tuple[Index, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,59 +26,30 @@ class Combiner:
     """How two elements become one.
 
     Attributes:
+        operation: What the operation is called.
         text: The combination of {0} and {1}.
-        neutral: What changes nothing, by dtype.
-        accumulates: Whether narrow floats are combined in float32 anyway.
     """
 
+    operation: str
     text: str
-    neutral: Callable[[DType], Literal]
 
-
-def _number(value: float) -> Callable[[DType], Literal]:
-    return lambda dtype: Literal(value, dtype)
-
-
-def _extreme(sign: int) -> Callable[[DType], Literal]:
-    def neutral(dtype: DType) -> Literal:
-        if dtype.is_float:
-            return Literal(sign * math.inf, dtype)
-        if dtype.kind == "bool":
-            return Literal(sign > 0, dtype)
-        limits = np.iinfo(dtype.numpy)
-        return Literal(int(limits.max if sign > 0 else limits.min), dtype)
-
-    return neutral
-
-
-def _all_bits(dtype: DType) -> Literal:
-    if dtype.kind == "bool":
-        return Literal(True, dtype)
-    return Literal(-1 if dtype.kind == "int" else int(np.iinfo(dtype.numpy).max), dtype)
+    def neutral(self, dtype: DType) -> Literal:
+        """The element that changes no other."""
+        return Literal(neutral(self.operation, dtype).item(), dtype)
 
 
 _NAN = "propagate_nan=tl.PropagateNan.ALL"
-ADD = Combiner("{0} + {1}", _number(0))
-MULTIPLY = Combiner("{0} * {1}", _number(1))
-MAXIMUM = Combiner(f"tl.maximum({{0}}, {{1}}, {_NAN})", _extreme(-1))
-MINIMUM = Combiner(f"tl.minimum({{0}}, {{1}}, {_NAN})", _extreme(1))
-AND = Combiner("{0} & {1}", _all_bits)
-OR = Combiner("{0} | {1}", _number(0))
+ADD = Combiner("add", "{0} + {1}")
+MULTIPLY = Combiner("multiply", "{0} * {1}")
+MAXIMUM = Combiner("maximum", f"tl.maximum({{0}}, {{1}}, {_NAN})")
+MINIMUM = Combiner("minimum", f"tl.minimum({{0}}, {{1}}, {_NAN})")
+AND = Combiner("and", "{0} & {1}")
+OR = Combiner("or", "{0} | {1}")
 
-COMBINERS: Mapping[str, Combiner] = {
-    "cumulative_max": MAXIMUM,
-    "cumulative_prod": MULTIPLY,
-    "cumulative_sum": ADD,
-    "reduce_and": AND,
-    "reduce_max": MAXIMUM,
-    "reduce_min": MINIMUM,
-    "reduce_or": OR,
-    "reduce_prod": MULTIPLY,
-    "reduce_sum": ADD,
-    "reduce_window_max": MAXIMUM,
-    "reduce_window_min": MINIMUM,
-    "reduce_window_sum": ADD,
-}
+OPERATIONS = {c.operation: c for c in (ADD, MULTIPLY, MAXIMUM, MINIMUM, AND, OR)}
+"""Combiners by the names of their operations."""
+
+COMBINERS = {op: OPERATIONS[operation] for op, operation in COMBINING.items()}
 """What each op combines elements by."""
 
 
@@ -123,6 +91,17 @@ class Total:
         writer.line(f"{self._name} = {text}")
 
 
+def total_of(emitter: Emitter, node: Node, index: Place, guard: Guard) -> Total:
+    """The variable that an element of a node's result is combined in."""
+    return Total(
+        emitter,
+        COMBINERS[node.op.name],
+        node.operands[0].type.dtype,
+        axes_of(index, guard),
+        name_of(node.results[0]),
+    )
+
+
 # -- reductions ------------------------------------------------------------------------
 
 
@@ -132,13 +111,7 @@ def reduce(
     """A reduction of few elements, one after the other."""
     x = node.operands[0]
     shape = x.type.static_shape
-    total = Total(
-        emitter,
-        COMBINERS[node.op.name],
-        x.type.dtype,
-        axes_of(index, guard),
-        name_of(node.results[0]),
-    )
+    total = total_of(emitter, node, index, guard)
     terms = math.prod(shape[d] for d in axes)
     if terms == 0:
         return total.tile
@@ -197,13 +170,7 @@ def cumulative(
 ) -> Tile:
     """The total up to each element, one element after the other."""
     x = node.operands[0]
-    total = Total(
-        emitter,
-        COMBINERS[node.op.name],
-        x.type.dtype,
-        axes_of(index, guard),
-        name_of(node.results[0]),
-    )
+    total = total_of(emitter, node, index, guard)
     writer = emitter.writer
     with writer.loop(x.type.static_shape[axis], "k") as k:
         term = emitter.value(x, (*index[:axis], k, *index[axis + 1 :]), guard)
@@ -211,11 +178,6 @@ def cumulative(
         here = f"({writer.position(k)} {sign} {writer.position(index[axis])})"
         total.include(term.text, [here])
     return total.tile
-
-
-def accumulator(dtype: DType) -> DType:
-    """The dtype that products of elements of `dtype` are added in."""
-    return F32 if dtype.is_float and dtype.bits < 32 else dtype
 
 
 # -- combiner graphs -------------------------------------------------------------------

@@ -6,17 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from graphc.codegen.combining import UPDATING
 from graphc.codegen.triton import dtypes
-from graphc.codegen.triton.emitter import Emitter, Guard, Pull, name_of
-from graphc.codegen.triton.movement import vector_place
-from graphc.codegen.triton.sums import (
-    ADD,
-    MAXIMUM,
-    MINIMUM,
-    MULTIPLY,
-    Combiner,
-    Place,
-)
+from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
+from graphc.codegen.triton.movement import grid_axis, vector_place
+from graphc.codegen.triton.sums import OPERATIONS, Combiner
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Node
 from graphc.ir.index import ZERO, Index, unflattened, whole
@@ -24,11 +18,8 @@ from graphc.ir.ops.index_places import dims_except
 from graphc.ir.values import Literal
 
 COMBINED_BY: Mapping[str, Combiner | None] = {
-    "add": ADD,
-    "max": MAXIMUM,
-    "min": MINIMUM,
-    "multiply": MULTIPLY,
     "set": None,
+    **{mode: OPERATIONS[operation] for mode, operation in UPDATING.items()},
 }
 """What combines an element with an update, by the mode of a scatter."""
 
@@ -72,8 +63,7 @@ def scatter(
         conditions: list[str] = []
         for d, extent in enumerate(shape):
             if d in operand_batching:
-                axis = indices_batching[list(operand_batching).index(d)]
-                own = grid[axis - (axis > index_axis)]
+                own = grid[grid_axis(d, operand_batching, indices_batching, index_axis)]
                 difference = index[d] - own
                 conditions += emitter.within(difference, 0, 1)
                 continue

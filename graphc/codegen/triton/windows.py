@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from graphc.codegen.triton.emitter import Emitter, Guard, Pull, name_of
+from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
 from graphc.codegen.triton.movement import unpadded
 from graphc.codegen.triton.sums import (
     ADD,
-    COMBINERS,
-    Place,
     Total,
     combine,
     remembered,
     starts_of,
+    total_of,
 )
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Graph, Node
@@ -35,13 +34,7 @@ def reduce_window(
 ) -> Tile:
     """A window's elements, one after the other."""
     x = node.operands[0]
-    total = Total(
-        emitter,
-        COMBINERS[node.op.name],
-        x.type.dtype,
-        axes_of(index, guard),
-        name_of(node.results[0]),
-    )
+    total = total_of(emitter, node, index, guard)
     with emitter.writer.loop(math.prod(window), "k") as k:
         place, conditions = window_place(
             emitter,
