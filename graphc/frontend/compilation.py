@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.frontend import trees
+from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import Program, array_type, is_array, raw
 from graphc.frontend.tensor import Array
 from graphc.frontend.transforms import program_of
@@ -110,7 +111,7 @@ class Executable:
         return self.executables[-1]
 
     def __repr__(self) -> str:
-        return f"<Executable @{self.graph.name} for {self.program.target}>"
+        return f"<Executable @{self.graph.name} for {self.program.options.target}>"
 
 
 def compile(
@@ -149,7 +150,7 @@ def compile(
         program = program_of_graph(function_or_graph)
     else:
         program = program_of(function_or_graph, specs)
-    program.target, program.passes = target, passes
+    program.options = CompileOptions(target, passes)
     program.check_target()
     if not program.graph.symbols:
         program.compile_for({})

@@ -11,9 +11,11 @@ from graphc.ir import Graph, evaluate
 from graphc.ir.dims import Dim
 from graphc.ir.evaluate import Evaluator
 from graphc.runtime.compile import Executable, compile_graph
+from graphc.runtime.options import CompileOptions
 from graphc.runtime.targets import find_target
 
 __all__ = [
+    "CompileOptions",
     "compile_step",
     "eager_executable",
     "evaluate_small",
@@ -28,17 +30,16 @@ compiling, and the reference for what they mean."""
 
 
 def compile_step(
-    graph: Graph, target: str, donate: Sequence[int] = (), passes: str | None = None
+    graph: Graph, options: CompileOptions, donate: Sequence[int] = ()
 ) -> Executable:
     """An executable for a bound graph: arrays in, a sequence of arrays out.
 
     Args:
         graph: The graph; its dims are integers.
-        target: The name of a target, such as ``xla`` or ``numpy``.
+        options: What the user asks for.
         donate: Positions of parameters whose buffers the results may reuse.
-        passes: The pipeline to run instead of the target's own.
     """
-    return compile_graph(graph, target=target, pipeline=passes, donate=donate)
+    return compile_graph(graph, options.target, options.passes, donate)
 
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:

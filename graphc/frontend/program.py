@@ -16,6 +16,7 @@ import numpy as np
 from graphc.frontend import trees
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.execution import (
+    CompileOptions,
     compile_step,
     evaluate_small,
     find_target,
@@ -58,8 +59,7 @@ class Program:
         state: The variables that the remaining parameters stand for.
         written: The variables that the last results are assigned to.
         structure: The tree structure of the outputs.
-        target: The target it is compiled for.
-        passes: The pipeline to run instead of the target's own.
+        options: What its compiles are asked for.
         compiles: One record per compile, in order.
         siblings: Programs of the same function for other types, traced before.
     """
@@ -70,8 +70,7 @@ class Program:
     state: tuple[Variable, ...]
     written: tuple[Variable, ...]
     structure: Any
-    target: str = "xla"
-    passes: str | None = None
+    options: CompileOptions = field(default_factory=CompileOptions)
     compiles: list[Compile] = field(default_factory=list)
     siblings: list[Program] = field(default_factory=list)
     on_status: Callable[[str], None] | None = None
@@ -141,7 +140,7 @@ class Program:
         """Takes what was compiled for an equal program, which was traced before."""
         if not self._executables:
             text = str(self.graph)
-            key = (self.target, self.passes, hashlib.sha256(text.encode()).digest())
+            key = (self.options, hashlib.sha256(text.encode()).digest())
             if len(_EXECUTABLES) >= MAX_SHARED and key not in _EXECUTABLES:
                 del _EXECUTABLES[next(iter(_EXECUTABLES))]
             self._executables = _EXECUTABLES.setdefault(key, self._executables)
@@ -153,7 +152,7 @@ class Program:
 
     def check_target(self) -> None:
         """Raises the error of an unknown or unavailable target, before any work."""
-        find_target(self.target)
+        find_target(self.options.target)
 
     def compile_for(self, bindings: dict[str, int]) -> Any:
         """The executable for these sizes of the dimension symbols."""
@@ -175,7 +174,7 @@ class Program:
         written = set(self.written)
         donated = [self.inputs + i for i, v in enumerate(self.state) if v in written]
         bound = self.graph.bind(**bindings) if bindings else self.graph
-        executable = compile_step(bound, self.target, donated, self.passes)
+        executable = compile_step(bound, self.options, donated)
         seconds = time.perf_counter() - start
         self.compiles.append(Compile(self.name, dict(bindings), cause, seconds))
         logger.info(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphc.frontend import trees
+from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import (
     Program,
     Slot,
@@ -188,13 +189,11 @@ class JittedFunction:
     def __init__(
         self,
         function: Callable[..., Any],
-        target: str = "xla",
-        passes: str | None = None,
+        options: CompileOptions,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.target = target
-        self.passes = passes
+        self.options = options
         self.programs: dict[Any, Program] = {}
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -212,7 +211,7 @@ class JittedFunction:
         if program is None:
             positional, named = trees.unflatten(structure, examples)
             program = program_of(self.function, positional, named)
-            program.target, program.passes = self.target, self.passes
+            program.options = self.options
             self.programs[key] = program
         return trees.map_leaves(Array, program(arrays))
 
@@ -265,7 +264,7 @@ def jit(function: Callable[..., Any] | None = None, *, target: str = "xla") -> A
     """
     if function is None:
         return functools.partial(jit, target=target)
-    return JittedFunction(function, target)
+    return JittedFunction(function, CompileOptions(target))
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 import graphc
 from graphc.frontend import execution
+from graphc.frontend.execution import CompileOptions
 from graphc.frontend.interrupts import DeferredInterrupts
 from graphc.frontend.program import (
     Slot,
@@ -45,7 +46,7 @@ def counting() -> tuple[Any, Any]:
 @pytest.mark.parametrize("target", ["numpy", "xla"])
 def test_program_runs_and_updates_state(target: str) -> None:
     program, total = counting()
-    program.target = target
+    program.options = CompileOptions(target)
     assert [v.name for v in program.state] == ["scale", "total"]
     assert program.written == (total,)
     assert [p.name for p in program.graph.parameters] == ["x", "scale", "total"]
@@ -80,7 +81,7 @@ def test_written_state_is_in_the_order_of_the_parameters() -> None:
 
 def test_program_sees_states_that_join_later() -> None:
     program, total = counting()
-    program.target = "numpy"
+    program.options = CompileOptions("numpy")
     program([X])
     others = [graphc.Variable(X) for _ in range(5)]
     add = graphc.jit(
@@ -94,7 +95,7 @@ def test_program_sees_states_that_join_later() -> None:
 
 def test_two_programs_take_turns() -> None:
     program, total = counting()
-    program.target = "xla"
+    program.options = CompileOptions("xla")
     double = graphc.jit(lambda: total.assign(total * 2.0))
     program([X])
     double()
@@ -107,7 +108,7 @@ def test_compiles_are_logged_with_their_cause(caplog: Any) -> None:
     program = trace_program(
         "f", lambda x: x + 1.0, (Slot(0),), [tensor_type("f32[N,2]")]
     )
-    program.target = "numpy"
+    program.options = CompileOptions("numpy")
     seen: list[str] = []
     program.on_status = seen.append
     with caplog.at_level(logging.INFO, "graphc"):
@@ -135,7 +136,7 @@ def test_operators_work_before_ops_are_imported() -> None:
 def test_ranges_of_symbols() -> None:
     spec = [tensor_type("f32[N]")]
     program = trace_program("f", lambda x: x, (Slot(0),), spec, ranges={"N": (2, 4)})
-    program.target = "numpy"
+    program.options = CompileOptions("numpy")
     program([np.zeros(2, F32)])
     with pytest.raises(graphc.errors.GraphError, match=r"N must be in 2\.\.4"):
         program([np.zeros(5, F32)])
@@ -217,7 +218,7 @@ def test_other_handlers_stay_in_charge() -> None:
 
 def test_interrupt_while_a_program_runs_keeps_its_results(monkeypatch: Any) -> None:
     program, total = counting()
-    program.target = "numpy"
+    program.options = CompileOptions("numpy")
     program([X])
     ((key, executable),) = program._executables.items()
 

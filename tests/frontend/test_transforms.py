@@ -152,7 +152,7 @@ def test_jit_with_a_target() -> None:
     halve = graphc.jit(target="numpy")(lambda x: x / 2.0)
     same(halve(X), X / 2)
     (program,) = halve.programs.values()
-    assert program.target == "numpy"
+    assert program.options.target == "numpy"
 
 
 def test_float64_is_a_choice_only_as_an_array() -> None:

@@ -147,8 +147,7 @@ def _block_program(program: Program) -> Program:
         program.state,
         program.written,
         program.structure,
-        program.target,
-        program.passes,
+        program.options,
         on_status=program.on_status,
     )
 

@@ -125,7 +125,7 @@ class Step:
             _input_names(batch),
             {"B": (SMALLEST_BATCH, 2**31 - 1)},
         )
-        program.target = self.model.target
+        program.options = self.model.compile_options
         program.on_status = self.status
         program.siblings = list(self.programs.values())
         self.model.forget_traced_losses()

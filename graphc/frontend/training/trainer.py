@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphc.frontend import optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
-from graphc.frontend.execution import find_target
+from graphc.frontend.execution import CompileOptions, find_target
 from graphc.frontend.program import Program
 from graphc.frontend.training.blocks import Blocks
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
@@ -44,7 +45,7 @@ class Trainer(Objective):
         self.stop_training = False
         self.optimizer: Any = None
         self.loss: Any = None
-        self._target = "xla"
+        self._options = CompileOptions()
         self._run_eagerly = False
         self.steps_per_execution = 1
         self.history: History | None = None
@@ -63,9 +64,16 @@ class Trainer(Objective):
         self.reset_programs()
 
     @property
+    def compile_options(self) -> CompileOptions:
+        """What the compiles of steps are asked for."""
+        if self._run_eagerly:
+            return replace(self._options, target="numpy")
+        return self._options
+
+    @property
     def target(self) -> str:
         """The target that steps run on."""
-        return "numpy" if self._run_eagerly else self._target
+        return self.compile_options.target
 
     def reset_programs(self) -> None:
         """Forgets traced steps, as `compile` does; they are traced again when used."""
@@ -152,7 +160,7 @@ class Trainer(Objective):
         if auto_scale_loss and policy == "mixed_float16" and not scaled:
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self.loss = loss
-        self._target = target or "xla"
+        self._options = CompileOptions(target or "xla")
         self._run_eagerly = run_eagerly
         self.steps_per_execution = steps_per_execution
         names = getattr(self, "output_names", None) or None

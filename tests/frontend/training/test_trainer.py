@@ -735,7 +735,7 @@ def test_run_eagerly_can_be_set_later(x: Any, labels: Any) -> None:
     model.run_eagerly = True
     model.train_on_batch(x, labels)
     (program,) = model.step("train_step").programs.values()
-    assert (program.target, model.target) == ("numpy", "numpy")
+    assert (program.options.target, model.target) == ("numpy", "numpy")
     model.run_eagerly = False
     assert model.target == "xla"
 
