@@ -39,15 +39,18 @@ class Layer:
 
 LAYERS = {
     "ir": Layer({"ir"}, IR),
+    "files": Layer({"ir", "files"}, IR),
     "passes": Layer({"ir", "passes"}, IR | {"networkx"}),
     "codegen": Layer({"ir", "passes", "codegen"}, IR),
     "runtime": Layer(
-        {"ir", "passes", "codegen", "runtime"}, IR | BACKENDS | {"flatbuffers"}
+        {"ir", "files", "passes", "codegen", "runtime"},
+        IR | BACKENDS | {"flatbuffers"},
     ),
-    "frontend": Layer({"ir", "frontend"}, FRONTEND),
+    "frontend": Layer({"ir", "files", "frontend"}, FRONTEND),
     "frontend/execution.py": Layer({"ir", "frontend", "runtime"}, FRONTEND),
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
     "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
+    "testing": Layer({"ir", "passes", "runtime", "testing"}, IR),
     "utils": Layer({"ir", "frontend", "utils"}, FRONTEND),
 }
 # What users import by Keras's names: re-exports, each a file or a folder of its own.

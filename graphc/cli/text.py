@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import graphc
+from graphc.files.atomic_file import write_file
 from graphc.ir import Graph, parse
 from graphc.ir.errors import LoadError
 
@@ -18,6 +17,22 @@ LARGEST_TEXT = 256 * 2**20
 def printable(text: str) -> str:
     """`text` with control characters (terminal escapes) shown instead of sent."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def read_pipeline(text: str) -> str:
+    """A pipeline as an option gives it: text, or ``@`` and a file that holds the text.
+
+    Raises:
+        LoadError: If the file is not text.
+    """
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LoadError(
+            f"{printable(text[1:])} is not text", received=f"byte {error.start}"
+        ) from None
 
 
 def read_graph(source: str) -> Graph:
@@ -48,13 +63,4 @@ def read_graph(source: str) -> Graph:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file that is there whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_file(str(path), [data])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-import numpy as np
-
+from graphc.files.container import Container, check_keys
+from graphc.files.json_text import load_json
+from graphc.files.opening import opened
 from graphc.frontend.keras_tensor import abstract_call
 from graphc.frontend.layers.graph_layer import GraphCalls, GraphLayer
 from graphc.frontend.layers.layer import Layer
@@ -19,21 +18,16 @@ from graphc.frontend.models import Model, Sequential
 from graphc.frontend.models.graph_model import GraphModel
 from graphc.frontend.models.saving import op_function, symbolic_tensor
 from graphc.frontend.registry import custom_scope, find_custom
-from graphc.frontend.serialization.archive import Member, read_members
 from graphc.frontend.serialization.capture import TENSOR, anonymous
 from graphc.frontend.serialization.compile_config import (
     compile_arguments,
     missing_class,
 )
 from graphc.frontend.serialization.functional import function_from_config
-from graphc.frontend.serialization.json_text import load_json
 from graphc.frontend.serialization.model_file import (
     CONFIG,
     FORMAT,
-    FORMAT_VERSION,
     GRAPH,
-    GRAPHC_VERSION,
-    MANIFEST,
     MAX_GRAPH,
     MAX_JSON,
     MODEL,
@@ -43,8 +37,6 @@ from graphc.frontend.serialization.model_file import (
     name_problem,
 )
 from graphc.frontend.serialization.objects import config_for, decode, decode_config
-from graphc.frontend.serialization.opening import opened
-from graphc.frontend.serialization.tensors import Header, read_header, read_tensors
 from graphc.frontend.serialization.variable_paths import variable_paths
 from graphc.frontend.serialization.weights_file import (
     assign_all,
@@ -58,7 +50,6 @@ from graphc.ir.errors import GraphcError, LoadError, ParseError
 
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _CONFIG_KEYS = {"model", "compile", "optimizer_built", "aliases", "frozen"}
-_MANIFEST_KEYS = {"format", "format_version", "graphc_version", "members"}
 
 
 def load_model(
@@ -116,76 +107,24 @@ class _Loading:
     """One run of `load_model`."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.members = read_members(file)
-        self.digests = self._read_manifest()
+        self.file = Container(file, FORMAT)
+        self.file.require({CONFIG, WEIGHTS}, {GRAPH})
         self.graphs: dict[str, Graph] = {}
         self.layers: list[GraphCalls] = []
         self.overridden: list[str] = []
 
-    # -- the container --------------------------------------------------------------------
-
-    def _read_manifest(self) -> dict[str, str]:
-        """The digests of the members by name."""
-        if MANIFEST not in self.members:
-            raise LoadError(f"the file has no {MANIFEST}")
-        manifest = load_json(self._read(MANIFEST, MAX_JSON), MANIFEST)
-        _check_version(manifest)
-        _check_keys(manifest, _MANIFEST_KEYS, MANIFEST)
-        listed = manifest["members"]
-        names = {CONFIG, WEIGHTS} | ({GRAPH} & self.members.keys())
-        if not isinstance(listed, dict) or listed.keys() != names:
-            raise LoadError(
-                f"the members that {MANIFEST} lists are not those of a model"
-            )
-        if self.members.keys() != names | {MANIFEST}:
-            unknown = self.members.keys() - names - {MANIFEST}
-            raise LoadError(
-                "the members of the file are not those of a model",
-                received=", ".join(sorted(unknown)) or "too few members",
-            )
-        digests: dict[str, str] = {}
-        for name, entry in listed.items():
-            if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"}:
-                raise LoadError(f"{MANIFEST}: expected a digest and a size for {name}")
-            if entry["size"] != self.members[name][0].size:
-                raise LoadError(f"{name} has another size than {MANIFEST} says")
-            digests[name] = str(entry["sha256"])
-        return digests
-
-    def _read(self, name: str, limit: int) -> bytes:
-        """The data of a small member, compared with its checksum."""
-        member, offset = self.members[name]
-        if member.size > limit:
-            raise LoadError(f"{name} is larger than {limit} bytes")
-        self.file.seek(offset)
-        data = self.file.read(member.size)
-        _check_checksum(member, zlib.crc32(data))
-        return data
-
-    def _read_checked(self, name: str, limit: int) -> bytes:
-        data = self._read(name, limit)
-        self._check_digest(name, hashlib.sha256(data).hexdigest())
-        return data
-
-    def _check_digest(self, name: str, found: str) -> None:
-        if found != self.digests[name]:
-            raise LoadError(f"digest mismatch in {name}: the file is damaged")
-
     # -- the model ------------------------------------------------------------------------
 
     def run(self, compile: bool) -> Model:
-        config = load_json(self._read_checked(CONFIG, MAX_JSON), CONFIG)
-        _check_keys(config, _CONFIG_KEYS, CONFIG)
+        config = load_json(self.file.read(CONFIG, MAX_JSON), CONFIG)
+        check_keys(config, _CONFIG_KEYS, CONFIG)
         if problem := name_problem(config):
             raise LoadError(
                 "a name is too long or has control characters", received=problem
             )
-        if GRAPH in self.members:
-            self.graphs = _parse_graphs(self._read_checked(GRAPH, MAX_GRAPH))
-        member, offset = self.members[WEIGHTS]
-        self.file.seek(offset)
-        header = read_header(self.file, member.size)
+        if GRAPH in self.file.names:
+            self.graphs = _parse_graphs(self.file.read(GRAPH, MAX_GRAPH))
+        header = self.file.tensor_header(WEIGHTS)
         model = self._make(config["model"])
         if not isinstance(model, Model):
             raise LoadError("the file does not describe a model")
@@ -198,7 +137,7 @@ class _Loading:
             if config["optimizer_built"]:
                 model.optimizer.build(model.trainable_variables)
         targets = self._match(model, header.types, config, arguments is not None)
-        arrays = self._read_state(header)
+        arrays = self.file.tensors(WEIGHTS, header)
         assign_all([(variable, arrays[name]) for variable, name in targets])
         self._warn_of_overrides()
         return model
@@ -322,15 +261,6 @@ class _Loading:
         refuse_mismatches(f"model '{model.name}'", problems)
         return list(found.values())
 
-    def _read_state(self, header: Header) -> dict[str, np.ndarray[Any, Any]]:
-        member, offset = self.members[WEIGHTS]
-        digest, checksum = hashlib.sha256(header.text), _Checksum(header.text)
-        self.file.seek(offset + len(header.text))
-        arrays = dict(read_tensors(self.file, header, [digest, checksum]))
-        self._check_digest(WEIGHTS, digest.hexdigest())
-        _check_checksum(member, checksum.value)
-        return arrays
-
     def _warn_of_overrides(self) -> None:
         if self.overridden:
             names = ", ".join(sorted({str(name)[:40] for name in self.overridden}))
@@ -339,49 +269,6 @@ class _Loading:
                 " graphc's own are used. Load it with custom_objects to have them.",
                 stacklevel=4,
             )
-
-
-class _Checksum:
-    """A running CRC-32."""
-
-    def __init__(self, data: bytes) -> None:
-        self.value = zlib.crc32(data)
-
-    def update(self, data: Any, /) -> None:
-        """Adds data."""
-        self.value = zlib.crc32(data, self.value)
-
-
-def _check_checksum(member: Member, found: int) -> None:
-    if found != member.checksum:
-        raise LoadError(f"checksum mismatch in {member.name}: the file is damaged")
-
-
-def _check_version(manifest: Any) -> None:
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise LoadError(f"{MANIFEST} is not that of a {FORMAT} file")
-    version = manifest.get("format_version")
-    if type(version) is not int or version < 1:
-        raise LoadError(
-            f"{MANIFEST}: expected a format version of at least 1",
-            received=ascii(version)[:80],
-        )
-    if version > FORMAT_VERSION:
-        writer = ascii(manifest.get("graphc_version"))[:40]
-        raise LoadError(
-            f"the file has format version {version}, written by graphc {writer}; graphc"
-            f" {GRAPHC_VERSION} reads up to format version {FORMAT_VERSION}",
-            hint="load it with a newer graphc",
-        )
-
-
-def _check_keys(found: Any, wanted: set[str], what: str) -> None:
-    if not isinstance(found, dict) or found.keys() != wanted:
-        keys = sorted(found)[:10] if isinstance(found, dict) else type(found).__name__
-        raise LoadError(
-            f"{what}: expected the keys {', '.join(sorted(wanted))}",
-            received=ascii(keys)[:200],
-        )
 
 
 def _parse_graphs(data: bytes) -> dict[str, Graph]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from graphc.frontend.serialization.archive import Member, archive_chunks
-from graphc.frontend.serialization.atomic_file import write_file
+from graphc.files.container import Chunks, Format, write_container
+from graphc.files.json_text import dump_json
+from graphc.files.tensors import make_header, tensor_bytes
 from graphc.frontend.serialization.compile_config import describe_compile
 from graphc.frontend.serialization.describe import Description
-from graphc.frontend.serialization.json_text import dump_json
-from graphc.frontend.serialization.tensors import make_header, tensor_bytes
 from graphc.frontend.serialization.variable_paths import (
     canonical_paths,
     created_trainable,
@@ -25,30 +22,23 @@ from graphc.frontend.serialization.variable_paths import (
 from graphc.frontend.variables import Variable
 from graphc.ir.printer import print_module
 
-FORMAT = "graphc-model"
-FORMAT_VERSION = 1
-GRAPHC_VERSION = "0.1.0"
-"""The version of graphc, which a test compares with the package's."""
+FORMAT = Format("graphc-model", 1)
 
 SUFFIX = ".graphc"
 
-CONFIG, GRAPH, MANIFEST, WEIGHTS = (
-    "config.json", "graph.gir", "manifest.json", "weights.safetensors",
-)  # fmt: skip
+CONFIG, GRAPH, WEIGHTS = "config.json", "graph.gir", "weights.safetensors"
 
 MODEL, OPTIMIZER = "model/", "optimizer/"
 """What the names of tensors start with."""
 
 MAX_JSON = 1 << 26
 MAX_GRAPH = 1 << 28
-"""The largest config or manifest, and the largest graph text, in bytes."""
+"""The largest config and the largest graph text, in bytes."""
 
 MAX_NAME = 1000
 """How many characters the name of a layer may have."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-Chunks = Sequence[bytes | memoryview]
 
 
 def save_model(
@@ -73,11 +63,7 @@ def save_model(
         OSError: If the file cannot be written; an existing one stays as it was.
     """
     path = checked_path(filepath, SUFFIX, overwrite)
-    members = model_members(model)
-    members[MANIFEST] = [_manifest(members)]
-    names = sorted(members)
-    listed = [_member(name, members[name]) for name in names]
-    write_file(path, archive_chunks(listed, [members[name] for name in names]))
+    write_container(path, FORMAT, model_members(model))
 
 
 def checked_path(filepath: Any, suffix: str, overwrite: bool) -> str:
@@ -126,7 +112,7 @@ def model_members(model: Any) -> dict[str, Chunks]:
     if description.module.graphs:
         text = print_module(description.module).encode()
         members[GRAPH] = [_limited(text, MAX_GRAPH)]
-    members[WEIGHTS] = state_chunks(state, {"format": FORMAT})
+    members[WEIGHTS] = state_chunks(state, {"format": FORMAT.name})
     return members
 
 
@@ -179,34 +165,3 @@ def _frozen(model: Any) -> list[str]:
     created = created_trainable(model)
     named = canonical_paths(model).items()
     return sorted(p for p, v in named if id(v) in created and not v.trainable)
-
-
-def _manifest(members: Mapping[str, Chunks]) -> bytes:
-    listed = {
-        name: {"sha256": _digest(chunks), "size": _size(chunks)}
-        for name, chunks in members.items()
-    }
-    return dump_json({
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "graphc_version": GRAPHC_VERSION,
-        "members": listed,
-    })  # fmt: skip
-
-
-def _digest(chunks: Chunks) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _size(chunks: Chunks) -> int:
-    return sum(len(chunk) for chunk in chunks)
-
-
-def _member(name: str, chunks: Chunks) -> Member:
-    checksum = 0
-    for chunk in chunks:
-        checksum = zlib.crc32(chunk, checksum)
-    return Member(name, _size(chunks), checksum)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from graphc.files.atomic_file import write_file
+from graphc.files.opening import opened
+from graphc.files.tensors import file_size, read_header, read_tensors
 from graphc.frontend.layers.layer import Layer
-from graphc.frontend.serialization.atomic_file import write_file
 from graphc.frontend.serialization.model_file import checked_path, state_chunks
-from graphc.frontend.serialization.opening import opened
-from graphc.frontend.serialization.tensors import file_size, read_header, read_tensors
 from graphc.frontend.serialization.variable_paths import (
     canonical_paths,
     seed_state_ids,

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from graphc.files import container
+from graphc.files.archive import archive_chunks
 from graphc.frontend.serialization import model_file
-from graphc.frontend.serialization.archive import archive_chunks
 from tests.frontend.saving import zoo
 
 CONFIG, GRAPH, MANIFEST, WEIGHTS = (
-    model_file.CONFIG, model_file.GRAPH, model_file.MANIFEST, model_file.WEIGHTS
+    model_file.CONFIG, model_file.GRAPH, container.MANIFEST, model_file.WEIGHTS
 )  # fmt: skip
 
 
@@ -40,9 +41,9 @@ def pack(members: dict[str, bytes], manifest: bool = True) -> bytes:
     parts: dict[str, Any] = {name: [data] for name, data in members.items()}
     if manifest:
         del parts[MANIFEST]
-        parts[MANIFEST] = [model_file._manifest(parts)]
+        parts[MANIFEST] = [container.make_manifest(model_file.FORMAT, parts, {})]
     names = sorted(parts)
-    listed = [model_file._member(name, parts[name]) for name in names]
+    listed = [container._member(name, parts[name]) for name in names]
     return b"".join(archive_chunks(listed, [parts[name] for name in names]))
 
 

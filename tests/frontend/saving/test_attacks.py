@@ -316,12 +316,12 @@ def a_cases() -> Iterator[Case]:
     yield (
         "A14-code",
         lambda f: pack(f.members | {"kernel.cubin": b"\x7fELF"}),
-        "members that manifest.json lists are not",
+        "members of the file are not those of a graphc-model",
     )
     yield (
         "A14-unlisted",
         lambda f: pack(f.members | {"kernel.cubin": b"\x7fELF"}, manifest=False),
-        "members of the file are not those of a model",
+        "members of the file are not those of its manifest",
     )
     for version, message in (
         (2, r"format version 2, written by graphc '0\.1\.0'; graphc 0\.1\.0 reads up to"),

@@ -13,9 +13,9 @@ import pytest
 import graphc
 from graphc import layers, ops
 from graphc.errors import LoadError
+from graphc.files import container
 from graphc.frontend.layers.graph_layer import GraphLayer
 from graphc.frontend.models.graph_model import GraphModel
-from graphc.frontend.serialization import model_file
 from tests.frontend.saving import zoo
 from tests.frontend.saving.conftest import (
     assert_same_outputs,
@@ -170,7 +170,7 @@ def test_names_are_data(tmp_path: Path):
 
 
 def test_the_version_in_files_is_the_package_s():
-    assert graphc.__version__ == model_file.GRAPHC_VERSION
+    assert graphc.__version__ == container.GRAPHC_VERSION
 
 
 # -- users' classes --------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import graphc
 from graphc import layers
 from graphc.errors import LoadError
-from graphc.frontend.serialization.tensors import make_header, tensor_bytes
+from graphc.files.tensors import make_header, tensor_bytes
 from graphc.ir import TensorType
 from graphc.ir.types import dtype
 

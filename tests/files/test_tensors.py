@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graphc.errors import LoadError
-from graphc.frontend.serialization.tensors import (
+from graphc.files.tensors import (
     make_header,
     read_header,
     read_tensors,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from graphc.errors import LoadError
-from graphc.frontend.serialization.json_text import dump_json, load_json
+from graphc.files.json_text import dump_json, load_json
 
 
 @pytest.mark.parametrize(

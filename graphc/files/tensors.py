@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from graphc.frontend.serialization.json_text import load_json
+from graphc.files.json_text import load_json
 from graphc.ir.errors import GraphError, LoadError
 from graphc.ir.types import BOOL, DTYPES, DType, TensorType, checked_type
 

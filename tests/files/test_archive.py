@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from graphc.errors import LoadError
-from graphc.frontend.serialization import archive
-from graphc.frontend.serialization.archive import (
+from graphc.files import archive
+from graphc.files.archive import (
     Member,
     archive_chunks,
     lay_out,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from graphc.frontend.serialization import atomic_file
-from graphc.frontend.serialization.atomic_file import write_file
+from graphc.files import atomic_file
+from graphc.files.atomic_file import write_file
 
 OLD, NEW = b"old contents", [b"new ", memoryview(b"contents, longer"), b""]
 CALLS = ("open", "write", "fchmod", "fsync", "replace", "close")
