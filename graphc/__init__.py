@@ -16,6 +16,7 @@ _SUBPACKAGES = {
     "codegen",
     "config",
     "constraints",
+    "debug",
     "dtype_policies",
     "errors",
     "importers",
@@ -33,6 +34,7 @@ _SUBPACKAGES = {
     "regularizers",
     "runtime",
     "saving",
+    "testing",
     "tree",
     "utils",
 }
@@ -52,6 +54,7 @@ _NAMES = {
     "Model": "graphc.frontend.models",
     "Optimizer": "graphc.frontend.optimizers",
     "Regularizer": "graphc.frontend.regularizers",
+    "RematScope": "graphc.frontend.rematerialization",
     "Sequential": "graphc.frontend.models",
     "TensorSpec": "graphc.frontend.transforms",
     "Variable": "graphc.frontend.variables",
@@ -60,12 +63,15 @@ _NAMES = {
     "from_stablehlo": "graphc.importers.stablehlo",
     "grad": "graphc.frontend.transforms",
     "jit": "graphc.frontend.transforms",
+    "load": "graphc.artifacts",
     "load_model": "graphc.frontend.saving",
     "name_scope": "graphc.frontend.tracing",
+    "remat": "graphc.frontend.rematerialization",
     "save_model": "graphc.frontend.saving",
     "targets": "graphc.runtime.targets",
     "trace": "graphc.frontend.transforms",
     "value_and_grad": "graphc.frontend.transforms",
+    "why": "graphc.runtime.why",
 }
 
 _REWRITES = {

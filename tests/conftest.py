@@ -7,16 +7,18 @@ import socket
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
-from graphc import passes
+from graphc import passes, testing
+from graphc.files.store import Store
 from graphc.ir import Graph, GraphError, parse
 from graphc.ir.printer import print_graph
-from graphc.passes import Pass, Pipeline, Report
+from graphc.passes import Report
 from graphc.runtime import cuda_driver
 from graphc.runtime.cuda_device import CudaDevice
 from graphc.runtime.triton_cache import Cache
@@ -25,7 +27,6 @@ from graphc.runtime.triton_device import Device
 from graphc.runtime.triton_interpreter import InterpreterDevice
 from graphc.runtime.triton_version import unavailable as triton_unavailable
 from tests import triton_target
-from tests.equivalence import assert_same_meaning, random_arrays
 
 TESTS = Path(__file__).parent
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -33,6 +34,7 @@ OPT_IN_MARKERS = ("gpu", "slow", "torch")
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("GRAPHC_VERIFY", "1")
+os.environ["GRAPHC_CACHE"] = "off"  # tests of the cache have one of their own
 
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
@@ -216,7 +218,7 @@ def interpreter_device(
     """Triton's interpreter in one process for all tests."""
     if reason := triton_unavailable():
         pytest.skip(reason)
-    device = InterpreterDevice(Cache(tmp_path_factory.mktemp("kernels")))
+    device = InterpreterDevice(Cache(Store(tmp_path_factory.mktemp("kernels"))))
     yield device
     device.close()
 
@@ -235,7 +237,9 @@ def triton_compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compil
     """Triton's compiler in one process for all tests, which compile on their own."""
     if reason := triton_unavailable():
         pytest.skip(reason)
-    with Compiler(Cache(tmp_path_factory.mktemp("kernels")), workers=1) as compiler:
+    with Compiler(
+        Cache(Store(tmp_path_factory.mktemp("kernels"))), workers=1
+    ) as compiler:
         yield compiler
 
 
@@ -271,25 +275,6 @@ def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture
-def check_pass(rng: np.random.Generator) -> Callable[..., Report]:
-    """Compares what a pass or pipeline makes of a text with another text, whole.
-
-    Both graphs are verified and must give the same results for random arrays; `ulp`
-    allows for a difference in the last place. Without `after` nothing may change.
-    Returns the report.
-    """
-
-    def check(
-        of: Pass | str, before: str, after: str | None = None, ulp: float = 0
-    ) -> Report:
-        __tracebackhide__ = True
-        graph = parse(before)
-        pipeline = Pipeline((of,)) if isinstance(of, Pass) else of
-        result, report = passes.run_with_report(graph, pipeline, verify=True)
-        assert str(result) == str(parse(before if after is None else after))
-        for special in (False, True):
-            arrays = random_arrays(graph, rng, special)
-            assert_same_meaning(graph, result, arrays, ulp)
-        return report
-
-    return check
+def check_pass(request: pytest.FixtureRequest) -> Callable[..., Report]:
+    """`graphc.testing.check_pass` with arrays that follow from the test's name."""
+    return partial(testing.check_pass, seed=stable_hash(request.node.name))

@@ -8,24 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.ir import Graph, Kind, OpDef, building, inline
+from graphc.ir import Kind, OpDef
 from graphc.ir.ops import OPS
-from tests.op_cases import Case, own_cases, spread_cases
+from graphc.testing.op_cases import Case, own_cases, spread_cases
 
 PROGRAM = 50
 """About how many cases are compiled as one program."""
-
-
-def joined(graphs: Iterable[Graph]) -> Graph:
-    """One graph that does what all of these do, side by side."""
-    together = Graph("together")
-    results: list[Any] = []
-    with building(together):
-        for graph in graphs:
-            values = [together.add_parameter(p.type) for p in graph.parameters]
-            results += inline(graph, values)
-    together.results = results
-    return together
 
 
 def first_case(op: OpDef, rng: np.random.Generator) -> Case:

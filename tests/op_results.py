@@ -12,7 +12,7 @@ from graphc.ir.body import as_tuple, body_graph
 from graphc.ir.differentiate import differentiate
 from graphc.ir.evaluate import evaluate_op
 from graphc.ir.ops import OPS
-from tests.op_gradients import weighted_sum
+from graphc.testing.op_gradients import weighted_sum
 
 Array = np.ndarray[Any, Any]
 

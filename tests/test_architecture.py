@@ -41,16 +41,26 @@ LAYERS = {
     "ir": Layer({"ir"}, IR),
     "files": Layer({"ir", "files"}, IR),
     "passes": Layer({"ir", "passes"}, IR | {"networkx"}),
+    "passes/equivalent_forms.py": Layer({"ir", "passes"}, IR | {"egglog"}),
     "codegen": Layer({"ir", "passes", "codegen"}, IR),
     "runtime": Layer(
         {"ir", "files", "passes", "codegen", "runtime"},
         IR | BACKENDS | {"flatbuffers"},
     ),
     "frontend": Layer({"ir", "files", "frontend"}, FRONTEND),
-    "frontend/execution.py": Layer({"ir", "frontend", "runtime"}, FRONTEND),
+    "frontend/execution.py": Layer(
+        {"ir", "frontend", "runtime", "artifacts"}, FRONTEND
+    ),
+    "artifacts": Layer({"ir", "files", "passes", "runtime", "artifacts"}, IR),
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
     "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
+    "debug": Layer({"ir", "passes", "runtime", "fuzz", "debug"}, IR),
     "testing": Layer({"ir", "passes", "runtime", "testing"}, IR),
+    "tuning": Layer({"ir", "files", "passes", "codegen", "runtime", "tuning"}, IR),
+    "tuning/bayesian.py": Layer({"ir", "tuning"}, IR | {"optuna"}),
+    "tuning/plot.py": Layer({"ir", "files"}, IR | {"matplotlib"}),
+    "tuning/cluster.py": Layer({"ir", "tuning"}, IR | {"ray"}),
+    "viewer": Layer({"ir", "passes", "codegen", "runtime", "viewer"}, IR),
     "utils": Layer({"ir", "frontend", "utils"}, FRONTEND),
 }
 # What users import by Keras's names: re-exports, each a file or a folder of its own.

@@ -87,13 +87,13 @@ def _inference(sizes: Sizes, batch: int) -> Steps:
         model.build(tokens.shape)
 
     def run(f: Any, weights: Weights, tokens: Any, dtype: str) -> Any:
-        return _vectors(f, sizes, f.narrowed(weights, dtype), tokens)
+        return vectors(f, sizes, f.narrowed(weights, dtype), tokens)
 
     made = Inference(model, weights_of(model), (tokens,), run)
     return made.steps(f"B{batch} T{sizes.time}", allowed=1e-2)
 
 
-def _vectors(f: Any, sizes: Sizes, p: Weights, tokens: Any) -> Any:
+def vectors(f: Any, sizes: Sizes, p: Weights, tokens: Any) -> Any:
     """The same model by layers of torch or jax."""
     x = f.take(p["tokens/embeddings"], tokens) + p["positions/embeddings"]
     x = f.norm(p, "first", x, EPSILON)

@@ -7,6 +7,12 @@ import sys
 import click
 
 from graphc import __version__
+from graphc.cli.ablate import ablate
+from graphc.cli.bench import bench
+from graphc.cli.blame import blame
+from graphc.cli.cache import cache
+from graphc.cli.calibrate import calibrate
+from graphc.cli.compile import compile
 from graphc.cli.demo.command import demo
 from graphc.cli.doctor import doctor
 from graphc.cli.ops import ops
@@ -14,7 +20,10 @@ from graphc.cli.opt import opt
 from graphc.cli.run import run
 from graphc.cli.show import show
 from graphc.cli.text import printable
+from graphc.cli.tune import tune
+from graphc.cli.view import view
 from graphc.cli.vote import vote
+from graphc.cli.why import why
 from graphc.ir.errors import GraphcError
 
 
@@ -28,7 +37,24 @@ def commands() -> None:
     """
 
 
-for _command in (demo, show, opt, run, vote, ops, doctor):
+for _command in (
+    demo,
+    compile,
+    show,
+    opt,
+    run,
+    tune,
+    bench,
+    vote,
+    blame,
+    why,
+    view,
+    ops,
+    cache,
+    doctor,
+    ablate,
+    calibrate,
+):
     commands.add_command(_command)
 
 

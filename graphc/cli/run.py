@@ -9,7 +9,11 @@ from typing import Any
 import click
 import numpy as np
 
+from graphc.artifacts import Artifact, load
+from graphc.artifacts.contents import SUFFIX
+from graphc.artifacts.loading import CODE
 from graphc.cli.text import printable, read_graph, write_whole
+from graphc.cli.training import train
 from graphc.frontend import trees
 from graphc.frontend.compilation import compile
 from graphc.frontend.saving import load_model
@@ -29,17 +33,66 @@ from graphc.ir.errors import LoadError
     help="An input, by parameter name or in order. Repeat for several.",
 )
 @click.option("-o", "--output", help="A directory for the results, as .npy files.")
-@click.option("--target", default="xla", show_default=True, help="What to run on.")
-def run(file: str, inputs: tuple[str, ...], output: str | None, target: str) -> None:
-    """Run a saved model or a graph on arrays.
+@click.option("--target", help="What to run on; by default xla, or an artifact's own.")
+@click.option(
+    "--trust-code",
+    is_flag=True,
+    help="Run the machine code that an artifact holds, which can do anything.",
+)
+@click.option("--weights", help="The weights of an artifact that does not hold them.")
+@click.option("--train", "trains", is_flag=True, help="Train on, with an artifact.")
+@click.option(
+    "--data", metavar="FILE.npz", help="What to train on: an array per input."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many epochs to train.",
+)
+@click.option("--state", help="The state to train on from; by default the artifact's.")
+@click.option("--shuffle", type=int, metavar="SEED", help="Shuffle what is trained on.")
+def run(
+    file: str,
+    inputs: tuple[str, ...],
+    output: str | None,
+    target: str | None,
+    trust_code: bool,
+    weights: str | None,
+    trains: bool,
+    data: str | None,
+    epochs: int,
+    state: str | None,
+    shuffle: int | None,
+) -> None:
+    """Run a saved model, an artifact or a graph on arrays.
 
-    FILE is a .graphc, .gir or .mlir (StableHLO) file, or - for a graph on standard
-    input. The results are printed, or written to a directory.
+    FILE is a .graphc, .gcx, .gir or .mlir (StableHLO) file, or - for a graph on
+    standard input. The results are printed, or written to a directory.
+
+    With --train the artifact of a training step trains on the arrays of --data; after
+    each epoch its state is written to the directory, as state.safetensors. With
+    --state it goes on from there, bit for bit as if it had not stopped.
     """
-    if file != "-" and Path(file).suffix == ".graphc":
+    suffix = "" if file == "-" else Path(file).suffix
+    if trains:
+        if suffix != SUFFIX or data is None or output is None or inputs:
+            raise click.UsageError(
+                f"--train takes a {SUFFIX} file, --data and --output"
+            )
+        artifact = load(file, target, CODE if trust_code else None, weights)
+        train(artifact, data, epochs, state, output, shuffle)
+        return
+    if data is not None or state is not None or shuffle is not None:
+        raise click.UsageError("--data, --state and --shuffle are for --train")
+    if suffix == ".graphc":
         results = _run_model(file, inputs)
+    elif suffix == SUFFIX:
+        trust = CODE if trust_code else None
+        results = _run_artifact(load(file, target, trust, weights), inputs)
     else:
-        results = _run_graph(read_graph(file), inputs, target)
+        results = _run_graph(read_graph(file), inputs, target or "xla")
     if output is None:
         for index, array in enumerate(results):
             click.echo(f"result {index}: {array.dtype}{list(array.shape)}")
@@ -64,6 +117,14 @@ def _run_model(file: str, inputs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]
         given = read_inputs(inputs, names)
         outputs = model.predict(given[0] if len(given) == 1 else given, verbose=0)
     return [np.asarray(x) for x in trees.leaves(outputs)]
+
+
+def _run_artifact(
+    artifact: Artifact, inputs: tuple[str, ...]
+) -> list[np.ndarray[Any, Any]]:
+    outputs = artifact(*read_inputs(inputs, list(artifact.inputs)))
+    every = outputs if isinstance(outputs, tuple) else (outputs,)
+    return [np.asarray(output) for output in every]
 
 
 def _positions(count: int) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import click
 
+from graphc.artifacts.contents import SUFFIX, Contents
+from graphc.artifacts.loading import inspect
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
@@ -29,14 +32,30 @@ KINDS = ("init", "predict", "train_step", "eval_step")
 @click.option(
     "--graph", "only_graph", is_flag=True, help="Print the graph's text only."
 )
-def show(file: str, kind: str, batch: int | None, only_graph: bool) -> None:
-    """Show what a saved model or a graph holds.
+@click.option("--json", "as_json", is_flag=True, help="Show an artifact as JSON.")
+def show(
+    file: str, kind: str, batch: int | None, only_graph: bool, as_json: bool
+) -> None:
+    """Show what a saved model, an artifact or a graph holds.
 
-    FILE is a .graphc, .gir or .mlir (StableHLO) file, or - for a graph on standard
-    input. Shows layers, the graph's text, its cost in FLOPs and bytes, and its number
-    of parameters.
+    FILE is a .graphc, .gcx, .gir or .mlir (StableHLO) file, or - for a graph on
+    standard input. Shows layers, the graph's text, its cost in FLOPs and bytes, and its
+    number of parameters; of an artifact the sizes that it is compiled for, its
+    programs, how far their results may be from the graph, and the bytes of its parts.
+    Nothing in the file runs.
     """
-    if file != "-" and Path(file).suffix == ".graphc":
+    suffix = "" if file == "-" else Path(file).suffix
+    if as_json and suffix != SUFFIX:
+        raise click.UsageError(f"--json is for {SUFFIX} files")
+    if suffix == SUFFIX:
+        contents, graph, sizes = inspect(file)
+        if as_json:
+            click.echo(json.dumps({**contents.to_json(), "bytes": sizes}))
+            return
+        if not only_graph:
+            click.echo(describe_artifact(contents, sizes))
+        graph = graph if batch is None else graph.bind(B=batch)
+    elif suffix == ".graphc":
         with without_locations():
             model = load_model(file)
             graph = model.graph(kind, batch)
@@ -51,6 +70,33 @@ def show(file: str, kind: str, batch: int | None, only_graph: bool) -> None:
         return
     click.echo(describe(graph))
     click.echo(str(graph), nl=False)
+
+
+def describe_contents(contents: Contents, size: int) -> str:
+    """What an artifact of so many bytes is, in some lines."""
+    symbols = contents.contract.symbols
+    declared = ", ".join(f"{name} = {of}" for name, of in symbols.items())
+    targets = ", ".join(contents.targets) or "no target: it is compiled when loaded"
+    lines = [
+        f"{contents.kind} of {printable(contents.name)}, {size:,} bytes",
+        f"  inputs   {', '.join(contents.inputs)}",
+        f"  outputs  {', '.join(contents.outputs)}",
+        f"  sizes    {declared or 'as they are'}",
+        f"  targets  {targets}",
+    ]
+    return "\n".join(lines)
+
+
+def describe_artifact(contents: Contents, sizes: dict[str, int]) -> str:
+    """What an artifact is: its interface, its sizes, its programs, its parts."""
+    lines = [describe_contents(contents, sum(sizes.values()))]
+    for program in contents.programs:
+        bound = ", ".join(f"{name} = {n}" for name, n in program.sizes.items())
+        size = sum(sizes[name] for name in program.members.values())
+        lines.append(f"program for {program.target} {bound}: {size:,} bytes")
+        lines += [f"  {said}" for said in program.numerics]
+    lines += [f"{size:>12,} bytes  {name}" for name, size in sizes.items()]
+    return "\n".join(lines)
 
 
 def describe(graph: Graph) -> str:

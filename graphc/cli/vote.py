@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
+from graphc.cli.options import picks_graph, takes_inputs
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.models.graphs import step_program
 from graphc.frontend.saving import load_model
@@ -23,24 +24,14 @@ from graphc.runtime.ballots import Dispute
 from graphc.runtime.vote import Verdict
 from graphc.runtime.vote import vote as hold_vote
 
-KINDS = ("predict", "eval_step", "train_step")
 SIZE = 2
 """What dimension symbols are bound to unless options or inputs say otherwise."""
 
 
 @click.command()
 @click.argument("file")
-@click.option("--inputs", metavar="FILE.npz", help="Arrays by parameter name.")
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    help="Which graph of a saved model.",
-)
-@click.option("--batch", type=int, help="The batch size B.")
-@click.option(
-    "--seed", default=0, help="What inputs that are not given are drawn from."
-)
+@takes_inputs
+@picks_graph()
 @click.option(
     "-p",
     "--pipeline",

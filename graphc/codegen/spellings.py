@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from graphc.ir.opdef import Kind, OpDef
+
 
 class Signature(enum.Enum):
     """How StableHLO writes the types of an elementwise operation."""
@@ -13,6 +15,8 @@ class Signature(enum.Enum):
     """One type, which all operands and the result have."""
     FUNCTION = "function"
     """Operand types, an arrow and the result type."""
+    ARROW = "arrow"
+    """The same without parentheses, as CHLO has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Spelling:
     """One elementwise primitive in the emitted languages.
 
     Attributes:
-        stablehlo: The StableHLO operation, or None where it has the primitive's name.
+        stablehlo: The StableHLO operation, with its dialect in front if it is of
+            another (``chlo.square``); None where it has the primitive's name.
         signature: How its types are written.
         triton: The Triton expression of the operands ``{0}``, ``{1}``, ..., or None
             where that depends on more than these; see
@@ -30,6 +35,13 @@ class Spelling:
     stablehlo: str | None = None
     signature: Signature = Signature.UNIFORM
     triton: str | None = None
+
+    @property
+    def operation(self) -> str | None:
+        """The operation with its dialect; None where it has the primitive's name."""
+        if self.stablehlo is None or "." in self.stablehlo:
+            return self.stablehlo
+        return f"stablehlo.{self.stablehlo}"
 
 
 _SAME = Spelling()
@@ -80,3 +92,17 @@ SPELLINGS: dict[str, Spelling] = {
     "xor": Spelling(triton="{0} ^ {1}"),
 }
 """Every elementwise primitive but those that `stablehlo_lowerings` has functions for."""
+
+
+def register_spelling(op: OpDef, spelling: Spelling) -> None:
+    """Says how an elementwise primitive of a user's module is written.
+
+    Raises:
+        TypeError: If the op is no elementwise primitive, or has a spelling.
+    """
+    if op.is_composite or op.kind is not Kind.ELEMENTWISE:
+        raise TypeError(
+            f"{op.name} is no elementwise primitive: spellings are for those"
+        )
+    if SPELLINGS.setdefault(op.name, spelling) is not spelling:
+        raise TypeError(f"there already is a spelling of {op.name!r}")

@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from graphc.ir.errors import LoadError
 
-MAX_MEMBERS = 64
+MAX_MEMBERS = 4096
 
-_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_NAME = re.compile(r"([a-z0-9_]+/)?[a-z0-9_]+(\.[a-z0-9_]+)*")
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END = struct.Struct("<4sHHHHIIH")
@@ -38,7 +38,8 @@ class Member:
     """A file in an archive.
 
     Attributes:
-        name: Lower-case letters, digits, underscores and single dots.
+        name: Lower-case letters, digits, underscores and single dots, behind at most
+            one folder.
         size: The size of its data in bytes.
         checksum: The CRC-32 of its data.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ GRAPHC_VERSION = "0.1.0"
 
 MAX_MANIFEST = 1 << 26
 """The largest manifest, in bytes."""
+
+PIECE = 1 << 20
+"""How many bytes are read at once where no more is needed."""
 
 Chunks = Sequence[bytes | memoryview]
 """The bytes of a member, in pieces."""
@@ -69,6 +73,27 @@ def write_container(
     names = sorted(parts)
     listed = [_member(name, parts[name]) for name in names]
     write_file(path, archive_chunks(listed, [parts[name] for name in names]))
+
+
+def checked_path(filepath: Any, suffix: str, overwrite: bool) -> str:
+    """The name of a file to write.
+
+    Raises:
+        ValueError: If it does not end in `suffix`; says what to use.
+        FileExistsError: If it exists and is not to be replaced.
+    """
+    path = os.fsdecode(filepath)
+    if not path.endswith(suffix):
+        raise ValueError(
+            f"Expected a file name that ends in '{suffix}', for example"
+            f" {os.path.splitext(path)[0] + suffix!r}."
+            f" Received: filepath={path!r}"
+        )
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(
+            f"The file exists and overwrite is False. Received: filepath={path!r}"
+        )
+    return path
 
 
 def make_manifest(
@@ -126,6 +151,11 @@ class Container:
         """The names of the members, without the manifest."""
         return set(self._digests)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the members in bytes, without the manifest."""
+        return {name: self._members[name][0].size for name in sorted(self._digests)}
+
     def require(self, names: set[str], optional: set[str] | None = None) -> None:
         """Raises a `LoadError` unless the members are `names`, and some `optional`."""
         wrong = self.names ^ names
@@ -147,6 +177,28 @@ class Container:
         data = self._data(name, limit)
         self._check_digest(name, hashlib.sha256(data).hexdigest())
         return data
+
+    def check(self, name: str) -> None:
+        """Compares a member with its digest, whatever it holds.
+
+        Raises:
+            LoadError: If there is none, or it is damaged.
+        """
+        if name not in self._digests:
+            raise LoadError(f"the file has no member {name}")
+        member, offset = self._members[name]
+        digest, checksum = hashlib.sha256(), _Checksum(b"")
+        self._file.seek(offset)
+        left = member.size
+        while left:
+            data = self._file.read(min(left, PIECE))
+            if not data:
+                raise LoadError("the file is cut short")
+            left -= len(data)
+            digest.update(data)
+            checksum.update(data)
+        _check_checksum(member, checksum.value)
+        self._check_digest(name, digest.hexdigest())
 
     def digest(self, name: str) -> str:
         """The SHA-256 that the manifest says a member has, in hexadecimal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 
 from graphc.files.json_text import load_json
 from graphc.ir.errors import GraphError, LoadError
-from graphc.ir.types import BOOL, DTYPES, DType, TensorType, checked_type
+from graphc.ir.types import BOOL, DTYPES, DType, TensorType, checked_type, dtype
 
 MAX_HEADER = 100_000_000
 """The largest header, which is safetensors' own limit."""
@@ -92,6 +93,34 @@ def tensor_bytes(array: np.ndarray[Any, Any]) -> memoryview:
         flat = flat.byteswap()
     data: Any = flat.view(np.uint8)
     return memoryview(data)
+
+
+def dump_tensors(
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    metadata: Mapping[str, str] | None = None,
+) -> list[bytes | memoryview]:
+    """The bytes of a safetensors file of arrays, in pieces.
+
+    Raises:
+        ValueError: For a dtype that safetensors has no code for.
+    """
+    types = {
+        name: TensorType(array.shape, dtype(array.dtype))
+        for name, array in arrays.items()
+    }
+    header = make_header(types, metadata or {})
+    return [header.text, *(tensor_bytes(arrays[name]) for name in header.types)]
+
+
+def parse_tensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays in the bytes of a safetensors file.
+
+    Raises:
+        LoadError: If it is none.
+    """
+    file = io.BytesIO(data)
+    header = read_header(file, len(data))
+    return dict(read_tensors(file, header))
 
 
 def read_header(file: BinaryIO, size: int) -> Header:

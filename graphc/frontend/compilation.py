@@ -90,6 +90,10 @@ class Executable:
         """The memory of one run, or None where the target does not know."""
         return self._latest().memory()
 
+    def memory_plan(self) -> Any:
+        """What memory a run is predicted to need, and what for; print it for a bill."""
+        return self._latest().memory_plan()
+
     def cost(self) -> Any:
         """The target's estimates of one run, or None where it has none."""
         return self._latest().cost()
@@ -119,6 +123,9 @@ def compile(
     *specs: Any,
     target: str = "xla",
     passes: str | None = None,
+    precision: str = "float32",
+    check: str | None = None,
+    memory_budget: int | str | None = None,
 ) -> Executable:
     """Compiles a function of tensors, or a graph, for a target.
 
@@ -127,6 +134,15 @@ def compile(
         *specs: For a function, one `TensorSpec` (or example array) per argument.
         target: The name of a target; `graphc.targets()` lists them.
         passes: The pipeline to run instead of the target's own.
+        precision: How float32 is computed: ``"float32"``, ``"mixed_bfloat16"``,
+            ``"mixed_float16"``, ``"bfloat16"`` or ``"float16"``. Inputs and outputs
+            keep their dtypes.
+        check: ``"numerics"`` compares each pass and the executable with the evaluator
+            on samples of the inputs; ``"nan"`` makes a call whose results are not
+            finite raise, and name the node that made that.
+        memory_budget: The bytes that a run may need by prediction, as a number or as
+            text such as ``"20GiB"``: values are computed again instead of kept, and
+            batches cut into parts, until it fits. `Executable.memory_plan` says how.
 
     Returns:
         A callable that takes arrays and returns `Array`s.
@@ -136,6 +152,7 @@ def compile(
             release does not generate.
         GraphError: If the function cannot be traced, or a graph does not verify.
         CompileError: If the target's compiler refuses the graph.
+        PassError: For an unknown precision, or if nothing fits into the budget.
 
     Example:
         >>> import graphc
@@ -150,7 +167,7 @@ def compile(
         program = program_of_graph(function_or_graph)
     else:
         program = program_of(function_or_graph, specs)
-    program.options = CompileOptions(target, passes)
+    program.options = CompileOptions(target, passes, precision, memory_budget, check)
     program.check_target()
     if not program.graph.symbols:
         program.compile_for({})

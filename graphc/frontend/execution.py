@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphc.artifacts import Contract, write_artifact
+from graphc.artifacts import Source as ArtifactSource
+from graphc.artifacts.contents import SUFFIX as ARTIFACT_SUFFIX
+from graphc.artifacts.contract import Sizes
 from graphc.ir import Graph, evaluate
 from graphc.ir.dims import Dim
 from graphc.ir.evaluate import Evaluator
 from graphc.runtime.compile import Executable, compile_graph
-from graphc.runtime.options import CompileOptions
+from graphc.runtime.options import NAN, CompileOptions
 from graphc.runtime.targets import find_target
 
 __all__ = [
+    "ARTIFACT_SUFFIX",
+    "NAN",
+    "ArtifactSource",
     "CompileOptions",
+    "Contract",
+    "Sizes",
     "compile_step",
     "eager_executable",
     "evaluate_small",
     "find_target",
     "is_small",
     "run_once",
+    "write_artifact",
 ]
 
 SMALL = 1 << 16
@@ -30,16 +40,29 @@ compiling, and the reference for what they mean."""
 
 
 def compile_step(
-    graph: Graph, options: CompileOptions, donate: Sequence[int] = ()
+    graph: Graph,
+    options: CompileOptions,
+    donate: Sequence[int] = (),
+    bindings: Mapping[str, int] | None = None,
 ) -> Executable:
-    """An executable for a bound graph: arrays in, a sequence of arrays out.
+    """An executable for a graph: arrays in, a sequence of arrays out.
 
     Args:
-        graph: The graph; its dims are integers.
+        graph: The graph.
         options: What the user asks for.
         donate: Positions of parameters whose buffers the results may reuse.
+        bindings: The sizes of its dimension symbols.
     """
-    return compile_graph(graph, options.target, options.passes, donate)
+    return compile_graph(
+        graph,
+        options.target,
+        options.passes,
+        donate,
+        options.precision,
+        options.memory_budget,
+        bindings,
+        options.check,
+    )
 
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:

@@ -27,6 +27,7 @@ from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import Trace, value
 from graphc.frontend.variables import State, Variable
 from graphc.ir import Graph, TensorType, dtype
+from graphc.ir.collection import collection_paused
 from graphc.ir.evaluate import bind_shapes
 
 logger = logging.getLogger("graphc")
@@ -78,6 +79,7 @@ class Program:
     _joined: State | None = None
     _take: Callable[[list[Any]], tuple[Any, ...]] = lambda arrays: ()
     _put: tuple[int, ...] = ()
+    _kept: tuple[int, ...] = ()
     _last: tuple[Any, Any] = (None, None)
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
@@ -101,8 +103,11 @@ class Program:
         state = self._joined
         if state is None or state.joined:
             state = self._join()
+        arrays = state.arrays
+        if any(type(arrays[index]) is np.ndarray for index in self._kept):
+            self._settle(arrays, executable)
         if not self._put:
-            return executable(*inputs, *self._take(state.arrays))
+            return executable(*inputs, *self._take(arrays))
         with DeferredInterrupts():
             arrays = state.arrays
             results = executable(*inputs, *self._take(arrays))
@@ -125,7 +130,19 @@ class Program:
         elif where:
             self._take = itemgetter(*where)
         self._put = tuple(v.index for v in self.written)
+        written = set(self.written)
+        self._kept = tuple(v.index for v in self.state if v not in written)
         return state
+
+    def _settle(self, arrays: list[Any], executable: Any) -> None:
+        """Puts arrays that no run replaces where it reads them, once for all runs.
+
+        The list is changed in place: a step of another thread that has replaced it
+        meanwhile must not be undone.
+        """
+        for index in self._kept:
+            if type(arrays[index]) is np.ndarray:
+                arrays[index] = executable.program.place(arrays[index])
 
     def _executable(self, shapes: Sequence[tuple[int, ...]]) -> Any:
         every = [*shapes, *(v.shape for v in self.state)]
@@ -173,8 +190,7 @@ class Program:
             self.on_status(f"compiling {self.name}{f' for {size}' if size else ''}")
         written = set(self.written)
         donated = [self.inputs + i for i, v in enumerate(self.state) if v in written]
-        bound = self.graph.bind(**bindings) if bindings else self.graph
-        executable = compile_step(bound, self.options, donated)
+        executable = compile_step(self.graph, self.options, donated, bindings)
         seconds = time.perf_counter() - start
         self.compiles.append(Compile(self.name, dict(bindings), cause, seconds))
         logger.info(
@@ -227,7 +243,7 @@ def trace_program(
         ranges: The declared range of each symbol of `types`.
     """
     trace = Trace(Graph(name))
-    with trace():
+    with collection_paused(), trace():
         labels = [*names, *[None] * (len(types) - len(names))]
         inputs = [trace.parameter(t, n) for t, n in zip(types, labels, strict=True)]
         filled = trees.map_leaves(

@@ -243,13 +243,20 @@ def _array(x: Any) -> Any:
         return Array(_dtype(kinds[type(x)]).numpy.type(x).reshape(()))
 
 
-def jit(function: Callable[..., Any] | None = None, *, target: str = "xla") -> Any:
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    target: str = "xla",
+    precision: str = "float32",
+) -> Any:
     """Compiles a function of tensors, once per types of its arguments.
 
     Args:
         function: Takes and returns nested structures of tensors; it may read and
             assign variables.
         target: The target to compile for.
+        precision: How float32 is computed, such as ``"mixed_bfloat16"``; see
+            `graphc.compile`.
 
     Returns:
         A function that takes NumPy arrays, numbers or `Array`s and returns `Array`s.
@@ -263,8 +270,8 @@ def jit(function: Callable[..., Any] | None = None, *, target: str = "xla") -> A
         6.0
     """
     if function is None:
-        return functools.partial(jit, target=target)
-    return JittedFunction(function, CompileOptions(target))
+        return functools.partial(jit, target=target, precision=precision)
+    return JittedFunction(function, CompileOptions(target, precision=precision))
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Any:

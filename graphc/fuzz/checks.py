@@ -13,7 +13,6 @@ import numpy as np
 from graphc.fuzz.choices import SeededChoices
 from graphc.fuzz.gradients import gradient_problem
 from graphc.fuzz.inputs import Array, inputs, sizes
-from graphc.fuzz.rounding import disagreement, spreads
 from graphc.ir.body import as_tuple
 from graphc.ir.build import building
 from graphc.ir.evaluate import evaluate
@@ -21,11 +20,12 @@ from graphc.ir.graph import Graph
 from graphc.ir.opdef import OPS
 from graphc.ir.ops import call
 from graphc.ir.parser import parse
-from graphc.ir.types import dtype
+from graphc.ir.rounding import disagreement, spreads
+from graphc.ir.types import DType, dtype
 from graphc.passes import PASSES, PIPELINES, Report, run_with_report
-from graphc.passes.canonicalize import RULES
+from graphc.passes.numerics import NumericsClass, declared
 from graphc.passes.pass_manager import RoundingError
-from graphc.passes.rule import NumericsClass
+from graphc.passes.samples import coarsest
 from graphc.runtime.compile import compile_graph
 
 
@@ -68,17 +68,37 @@ class Subject:
         return evaluate(self.graph, *self.arrays)
 
     @cached_property
-    def spreads(self) -> list[Array]:
-        """How far rounding moves the elements of the results."""
-        return spreads(self.bound, self.arrays, self.seed)
+    def _spreads(self) -> dict[DType | None, list[Array]]:
+        return {}
+
+    def spreads(self, within: DType | None = None) -> list[Array]:
+        """How far rounding, at most as coarse as `within`, moves the results."""
+        if within not in self._spreads:
+            # Errors are made in the nodes of a gradient, too.
+            plain, _ = run_with_report(self.bound, "autodiff,inline")
+            self._spreads[within] = spreads(
+                plain, self.arrays, self.seed, within=within
+            )
+        return self._spreads[within]
 
     @property
     def seed(self) -> int:
         """What random decisions of a check follow from."""
         return int(self.graph.attributes.get("seed", 0))
 
-    def compare(self, found: Sequence[Any], same_bits: bool = False) -> str | None:
-        """What is wrong with the results of an executor, or None."""
+    def compare(
+        self,
+        found: Sequence[Any],
+        same_bits: bool = False,
+        within: DType | None = None,
+    ) -> str | None:
+        """What is wrong with the results of an executor, or None.
+
+        Args:
+            found: The results.
+            same_bits: Whether finite results must have the reference's bits.
+            within: The narrowest dtype that floats were computed in, if not their own.
+        """
         if len(found) != len(self.reference):
             return f"{len(found)} results, not {len(self.reference)}"
         if all(map(_equal, found, self.reference)):
@@ -87,8 +107,8 @@ class Subject:
             if same_bits and not _equal(got, want):
                 spread = np.zeros(want.shape)
             else:
-                spread = self.spreads[i]
-            if problem := disagreement(got, want, spread):
+                spread = self.spreads(within)[i]
+            if problem := disagreement(got, want, spread, within):
                 return f"result {i}: {problem}"
         return None
 
@@ -140,16 +160,25 @@ def pipeline_problem(
     if [r.type for r in result.results] != wanted:
         return "the results' types changed"
     found = evaluate(result, *subject.arrays)
-    return subject.compare(found, same_bits=_keeps_bits(report))
+    return subject.compare(found, keeps_bits(report), narrowest(report))
 
 
-def _keeps_bits(report: Report) -> bool:
+def narrowest(report: Report) -> DType | None:
+    """The dtype of the fewest digits that rewrites compute in; None for the graph's."""
+    return coarsest(
+        [
+            declared(PASSES[rewrite.pass_name].numerics, rewrite.rule)
+            for rewrite in report.ledger.rewrites
+        ]
+    )
+
+
+def keeps_bits(report: Report) -> bool:
     """Whether all rewrites promise the same bits."""
-    inexact = {
-        r.name for r in RULES.rules if r.numerics.kind is not NumericsClass.EXACT
-    }
     for rewrite in report.ledger.rewrites:
-        if rewrite.rule in inexact | PASSES[rewrite.pass_name].rounding:
+        made_by = PASSES[rewrite.pass_name]
+        exact = declared(made_by.numerics, rewrite.rule).is_exact
+        if not exact or rewrite.rule in made_by.rounding:
             return False
         # A body may round otherwise than the reference of a composite.
         op = OPS.get(rewrite.node.op) if rewrite.node else None
@@ -168,8 +197,27 @@ def exact_problem(subject: Subject) -> str | None:
 
 def shuffled_problem(subject: Subject) -> str | None:
     """All passes in another order."""
-    names = SeededChoices(subject.seed, 1).shuffled(sorted(PASSES))
-    return pipeline_problem(subject, ",".join(names))
+    return pipeline_problem(subject, _any_order(subject, 1))
+
+
+def orders_problem(subject: Subject) -> str | None:
+    """All passes, in another order still, keep the meaning over finite fields."""
+    pipeline = _any_order(subject, 2)
+    with suppress(RoundingError):  # as in `exact_problem`
+        run_with_report(subject.bound, pipeline, verify=False, check=True)
+    return None
+
+
+def _any_order(subject: Subject, choice: int) -> str:
+    """All passes in an order of the subject's, but those that change dtypes."""
+    names = [name for name in sorted(PASSES) if not changes_dtypes(name)]
+    return ",".join(SeededChoices(subject.seed, choice).shuffled(names))
+
+
+def changes_dtypes(name: str) -> bool:
+    """Whether a pass computes in other dtypes than the graph says."""
+    kinds = {numerics.kind for numerics in PASSES[name].numerics.values()}
+    return NumericsClass.PRECISION in kinds
 
 
 def kernels_problem(subject: Subject) -> str | None:
@@ -203,6 +251,7 @@ CHECKS: dict[str, Check] = {
     "kernels": kernels_problem,
     "exact": exact_problem,
     "shuffled": shuffled_problem,
+    "orders": orders_problem,
     "gradient": gradients_problem,
     "xla": xla_problem,
 }

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from graphc.fuzz.growth import extent
 from graphc.fuzz.inputs import Array, inputs, sizes
 from graphc.ir.build import building
 from graphc.ir.dims import Dim
-from graphc.ir.errors import GraphError
+from graphc.ir.errors import GraphError, PassError
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import AttributeKind
@@ -32,13 +34,83 @@ Step = Callable[[Graph], Iterator[Graph]]
 """From a program to smaller ones."""
 
 
-def reduce_graph(graph: Graph, fails: Predicate, seconds: float = 300) -> Graph:
+class Source(Protocol):
+    """Where programs have their inputs from."""
+
+    def arrays(self, graph: Graph) -> list[Array]:
+        """One array for each parameter of `graph`."""
+        ...
+
+    def free_name(self, taken: Collection[str | None]) -> str:
+        """A name for a new parameter."""
+        ...
+
+    def keep(self, name: str, array: Array) -> dict[str, Any]:
+        """Takes notice of what a new parameter holds; returns its attributes."""
+        ...
+
+
+@final
+class Drawn:
+    """Inputs that follow from the program's text: a new parameter is given bounds."""
+
+    def arrays(self, graph: Graph) -> list[Array]:
+        """What the text says."""
+        return inputs(graph)
+
+    def free_name(self, taken: Collection[str | None]) -> str:
+        """The first that is not taken."""
+        return next(n for i in itertools.count() if (n := f"c{i}") not in taken)
+
+    def keep(self, name: str, array: Array) -> dict[str, Any]:
+        """The bounds of `array`."""
+        return _bounds(array)
+
+
+@final
+class Given:
+    """Inputs that are given by name: a new parameter holds what it stands for.
+
+    What a smaller program reads is the front part of an array.
+
+    Args:
+        arrays: The inputs.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = dict(arrays)
+
+    def arrays(self, graph: Graph) -> list[Array]:
+        """The given arrays, cut to the parameters' sizes."""
+        return [
+            np.asarray(self._arrays[p.name or ""][_front(p.type.static_shape)])
+            for p in graph.parameters
+        ]
+
+    def free_name(self, taken: Collection[str | None]) -> str:
+        """One that no array ever had: other programs may still read theirs."""
+        names = (f"c{i}" for i in itertools.count(len(self._arrays)))
+        return next(n for n in names if n not in self._arrays and n not in taken)
+
+    def keep(self, name: str, array: Array) -> dict[str, Any]:
+        """Keeps `array` under the name; there are no attributes."""
+        self._arrays[name] = array
+        return {}
+
+
+def reduce_graph(
+    graph: Graph,
+    fails: Predicate,
+    seconds: float = 300,
+    source: Source | None = None,
+) -> Graph:
     """The smallest program found that fails as `graph` does.
 
     Args:
         graph: A program that fails; it stays as it is.
         fails: Whether a program fails in the same way.
         seconds: How long to look for smaller ones.
+        source: Where inputs are from: the program's text unless given.
 
     Example:
         >>> from graphc.fuzz import random_program, reduce_graph
@@ -49,14 +121,65 @@ def reduce_graph(graph: Graph, fails: Predicate, seconds: float = 300) -> Graph:
         1
     """
     deadline = time.monotonic() + seconds
+    source = source or Drawn()
     starts = (_bare(graph, with_dead_ends=True), _bare(graph))
     best = next((start for start in starts if fails(start)), graph.copy())
     before = None
     while best is not before:
         before = best
-        for step in STEPS:
+        for step in _steps(source):
             best = _reduced(best, step, fails, deadline)
     return best
+
+
+def _front(shape: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(map(slice, shape))
+
+
+def neighbourhoods(
+    graph: Graph, nodes: Collection[Node], source: Source
+) -> Iterator[Graph]:
+    """Programs of `nodes` and of ever more around them, up to the whole graph.
+
+    What the nodes that are left out make of the inputs becomes an input.
+    """
+    arrays = _values(graph, source)
+    near, distance, done = set(nodes), 1, False
+    while not done:
+        yield _only(graph, near, arrays, source)
+        for _ in range(distance):
+            known = len(near)
+            near |= _neighbours(near)
+            near.discard(graph.return_node)
+            done = len(near) == known
+        distance *= 2
+
+
+def _neighbours(nodes: Collection[Node]) -> set[Node]:
+    """What makes the operands of `nodes`, and what reads their results."""
+    read = (o for node in nodes for o in node.operands)
+    makers = {o.node for o in read if isinstance(o, Value) and o.node is not None}
+    return makers | {user for n in nodes for r in n.results for user in r.users}
+
+
+def _only(
+    graph: Graph, nodes: Collection[Node], arrays: Mapping[Value, Array], source: Source
+) -> Graph:
+    """A copy with some nodes only, which returns what others read of them."""
+    order, kept = list(graph.nodes), graph.results
+    outgoing = [
+        value
+        for node in order
+        if node in nodes
+        for value in node.results
+        if not value.uses or any(user not in nodes for user in value.users)
+    ]
+    graph.results = outgoing
+    try:
+        far = {index for index, node in enumerate(order) if node not in nodes}
+        return _cut(graph, far, arrays, source)
+    finally:
+        graph.results = kept
 
 
 def _reduced(graph: Graph, step: Step, fails: Predicate, deadline: float) -> Graph:
@@ -124,34 +247,64 @@ def step_back(graph: Graph) -> Iterator[Graph]:
 
 def inline_calls(graph: Graph) -> Iterator[Graph]:
     """The bodies of called graphs in the place of calls."""
-    if any(node.op.calls_graphs for node in graph.nodes):
-        inlined = run(graph, "inline,dce", verify=False)
-        if len(inlined.reachable()) < len(graph.reachable()):
-            yield inlined
-        expanded = run(graph, "autodiff,inline,dce", verify=False)
-        if len(expanded.reachable()) < len(graph.reachable()):
-            yield expanded
+    if not any(node.op.calls_graphs for node in graph.nodes):
+        return
+    for pipeline in ("inline,dce", "autodiff,inline,dce"):
+        with suppress(PassError):  # one of these passes may be what fails
+            inlined = run(graph, pipeline, verify=False)
+            if len(inlined.reachable()) < len(graph.reachable()):
+                yield inlined
 
 
-def cut_ahead(graph: Graph) -> Iterator[Graph]:
+def cut_ahead(graph: Graph, source: Source) -> Iterator[Graph]:
     """Parameters instead of what the first nodes compute."""
     count = len(graph)
     for share in (2, 4, 8):
         if count >= share:
-            yield from _cuts(graph, range(count - count // share, 0, -(count // share)))
+            ends = range(count - count // share, 0, -(count // share))
+            yield from _cuts(graph, ends, source)
 
 
-def cut_nodes(graph: Graph) -> Iterator[Graph]:
+def cut_nodes(graph: Graph, source: Source) -> Iterator[Graph]:
     """A parameter, an operand or a number in the place of one node."""
-    arrays = _values(graph)
+    arrays = _values(graph, source)
     nodes = list(graph.nodes)
     for index in reversed(range(len(nodes))):
         yield from _replaced(graph, graph.name, index)
-        yield _cut(graph, {index}, arrays)
+        yield _cut(graph, {index}, arrays, source)
+
+
+def fill_called(graph: Graph) -> Iterator[Graph]:
+    """Numbers in the place of halves, quarters, ... of the nodes of a called graph."""
+    for called in _outside_loops(graph):
+        count = len(called)
+        for size in (count // 2, count // 4, count // 8):
+            for start in range(0, count, size) if size > 1 else ():
+                copy = graph.copy()
+                twin = copy.module.graphs[called.name]
+                for node in list(twin.nodes)[start : start + size]:
+                    _fill(node)
+                _clean(twin, parameters=False)
+                yield copy
+
+
+def _fill(node: Node) -> None:
+    """Puts numbers for the results of a node, unless they are numbers."""
+    for result in node.results:
+        by = _number(node, result) if result.uses else None
+        if by is not None:
+            result.replace_uses(by)
 
 
 def cut_called(graph: Graph) -> Iterator[Graph]:
-    """An operand or a number in the place of one node of a called graph.
+    """An operand or a number in the place of one node of a called graph."""
+    for called in _outside_loops(graph):
+        for index in reversed(range(len(called))):
+            yield from _replaced(graph, called.name, index)
+
+
+def _outside_loops(graph: Graph) -> list[Graph]:
+    """The called graphs of which no loop consists.
 
     What decides when a loop ends stays as it is: the smaller loop might not.
     """
@@ -164,10 +317,7 @@ def cut_called(graph: Graph) -> Iterator[Graph]:
         for name in node.op.graph_names(node)
         for each in graph.module.graphs[name].reachable()
     }
-    for called in reached[1:]:
-        if called.name not in loops:
-            for index in reversed(range(len(called))):
-                yield from _replaced(graph, called.name, index)
+    return [called for called in reached[1:] if called.name not in loops]
 
 
 def shrink_sizes(graph: Graph) -> Iterator[Graph]:
@@ -190,17 +340,19 @@ def _extent(graph: Graph) -> int:
     return sum(d for value in values for d in value.shape if isinstance(d, int))
 
 
-STEPS: tuple[Step, ...] = (
-    keep_some_results,
-    step_back,
-    cut_ahead,
-    bind_symbols,
-    inline_calls,
-    cut_nodes,
-    cut_called,
-    shrink_sizes,
-)
-"""What is tried, coarse steps first."""
+def _steps(source: Source) -> tuple[Step, ...]:
+    """What is tried, coarse steps first."""
+    return (
+        keep_some_results,
+        step_back,
+        partial(cut_ahead, source=source),
+        bind_symbols,
+        inline_calls,
+        fill_called,
+        partial(cut_nodes, source=source),
+        cut_called,
+        shrink_sizes,
+    )
 
 
 # -- how -------------------------------------------------------------------------------
@@ -246,10 +398,10 @@ def _declares_symbols(graph: Graph, value: Value) -> bool:
     return any(name not in others for name in value.type.symbols)
 
 
-def _values(graph: Graph) -> dict[Value, Array]:
+def _values(graph: Graph, source: Source) -> dict[Value, Array]:
     """What every value is for the program's inputs."""
     evaluator = Evaluator(sizes(graph))
-    values = dict(zip(graph.parameters, inputs(graph), strict=True))
+    values = dict(zip(graph.parameters, source.arrays(graph), strict=True))
     with np.errstate(all="ignore"):
         for node in graph.nodes:
             operands = [
@@ -263,25 +415,28 @@ def _values(graph: Graph) -> dict[Value, Array]:
     return values
 
 
-def _cuts(graph: Graph, ends: Iterable[int]) -> Iterator[Graph]:
-    arrays = _values(graph)
+def _cuts(graph: Graph, ends: Iterable[int], source: Source) -> Iterator[Graph]:
+    arrays = _values(graph, source)
     for end in ends:
-        yield _cut(graph, set(range(end)), arrays)
+        yield _cut(graph, set(range(end)), arrays, source)
 
 
-def _cut(graph: Graph, indices: set[int], arrays: Mapping[Value, Array]) -> Graph:
+def _cut(
+    graph: Graph, indices: set[int], arrays: Mapping[Value, Array], source: Source
+) -> Graph:
     """A copy in which parameters stand for the results of some nodes."""
     copy = graph.copy()
     taken = {p.name for p in copy.parameters}
     pairs = list(zip(list(graph.nodes), list(copy.nodes), strict=True))
-    for index, (old, new) in enumerate(pairs):
-        if index not in indices:
+    cut = {new for index, (_, new) in enumerate(pairs) if index in indices}
+    for old, new in pairs:
+        if new not in cut:
             continue
         for before, result in zip(old.results, new.results, strict=True):
-            if result.uses:
-                name = next(n for i in range(9**9) if (n := f"c{i}") not in taken)
+            if not cut.issuperset(result.users):
+                name = source.free_name(taken)
                 taken.add(name)
-                given = _bounds(arrays[before])
+                given = source.keep(name, arrays[before])
                 result.replace_uses(copy.add_parameter(result.type, name, given))
     return _clean(copy)
 
@@ -309,7 +464,7 @@ def _replaced(graph: Graph, name: str, index: int) -> Iterator[Graph]:
     for choice in [*choices, None]:
         copy = graph.copy()
         node = _node(copy, name, index)
-        by = _number(node) if choice is None else node.operands[choice]
+        by = _number(node, node.result) if choice is None else node.operands[choice]
         if by is not None:
             node.result.replace_uses(by)
             _clean(copy.module.graphs[name], parameters=name == graph.name)
@@ -320,15 +475,15 @@ def _node(graph: Graph, name: str, index: int) -> Node:
     return next(itertools.islice(graph.module.graphs[name].nodes, index, None))
 
 
-def _number(node: Node) -> Operand | None:
+def _number(node: Node, result: Value) -> Operand | None:
     """Ones of the type of a node's result, unless that is what it makes."""
-    one = Literal(1, node.result.dtype)
-    if not node.result.shape:
+    one = Literal(1, result.dtype)
+    if not result.shape:
         return one
     if node.op is broadcast_in_dim and isinstance(node.operands[0], Literal):
         return None
-    with building(node.result.graph or Graph("f"), node):
-        return broadcast_in_dim(one, shape=node.result.shape, dims=[])
+    with building(result.graph or Graph("f"), node):
+        return broadcast_in_dim(one, shape=result.shape, dims=[])
 
 
 def _resized(graph: Graph, resizes: Mapping[Dim, Dim]) -> Graph | None:

@@ -137,13 +137,18 @@ def building(
         yield builder
 
 
-@contextmanager
-def entered(builder: GraphBuilder) -> Generator[None, None, None]:
+class entered:  # noqa: N801 - it is read as a verb: `with entered(builder):`
     """While open, `builder` is the current builder of this thread."""
-    CURRENT.builders.append(builder)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("builder",)
+
+    def __init__(self, builder: GraphBuilder) -> None:
+        self.builder = builder
+
+    def __enter__(self) -> None:
+        CURRENT.builders.append(self.builder)
+
+    def __exit__(self, *error: object) -> None:
         CURRENT.builders.pop()
 
 

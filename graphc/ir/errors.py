@@ -21,6 +21,7 @@ __all__ = [
     "GraphError",
     "GraphcError",
     "LoadError",
+    "NonFiniteError",
     "ParseError",
     "PassError",
     "TargetError",
@@ -106,6 +107,10 @@ class TargetError(GraphcError, ValueError):
 
 class CompileError(GraphcError, RuntimeError):
     """A backend refused a graph; names the node, the layer and the user's line."""
+
+
+class NonFiniteError(GraphcError, ArithmeticError):
+    """A run made a NaN or an infinity; names the node, the layer and the user's line."""
 
 
 class LoadError(GraphcError, ValueError):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.ir.collection import collection_paused
 from graphc.ir.dims import Dim, substitute, symbols_of
 from graphc.ir.errors import GraphError
 from graphc.ir.location import Location
@@ -294,6 +295,7 @@ class Graph:
                     queue.append(callee)
         return list(found.values())
 
+    @collection_paused()
     def copy(self, bindings: Mapping[str, Dim] | None = None) -> Graph:
         """This graph, everything it calls and its constants in a module of their own.
 

@@ -6,6 +6,7 @@ import itertools
 import linecache
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 from typing import Self
@@ -81,15 +82,8 @@ class Location:
     def _resolve(self) -> tuple[str, int, int]:
         if len(self._site) == 3:
             return self._site
-        code, offset = self._site
-        position = next(itertools.islice(code.co_positions(), offset // 2, None))
-        line, end_line, column, end_column = position
-        line = line or code.co_firstlineno
-        source = linecache.getline(code.co_filename, line)
-        if end_line == line and end_column is not None:
-            self._end_column = _characters(source, end_column) + 1
-        column = _characters(source, column or 0) + 1
-        self._site = (_relative(code.co_filename), line, column)
+        file, line, column, self._end_column = _place(*self._site, os.getcwd())
+        self._site = file, line, column
         return self._site
 
     @property
@@ -151,13 +145,24 @@ class Location:
         return f"Location({file}:{line}:{column}, {self.path!r}, {self.origin!r})"
 
 
+@lru_cache(maxsize=1 << 14)
+def _place(
+    code: CodeType, offset: int, directory: str
+) -> tuple[str, int, int, int | None]:
+    """The file, below `directory` if it is, the line, and the column and its end."""
+    position = next(itertools.islice(code.co_positions(), offset // 2, None))
+    line, end_line, column, end_column = position
+    line = line or code.co_firstlineno
+    source = linecache.getline(code.co_filename, line)
+    end = None
+    if end_line == line and end_column is not None:
+        end = _characters(source, end_column) + 1
+    file = code.co_filename.removeprefix(directory + os.sep)
+    return file, line, _characters(source, column or 0) + 1, end
+
+
 def _characters(source: str, offset: int) -> int:
     """How many characters of a line precede a UTF-8 byte offset, as Python counts."""
     if source.isascii():
         return offset
     return len(source.encode()[:offset].decode(errors="ignore"))
-
-
-def _relative(file: str) -> str:
-    root = os.getcwd() + os.sep
-    return file[len(root) :] if file.startswith(root) else file

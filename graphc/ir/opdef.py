@@ -67,6 +67,8 @@ class Trait(enum.Enum):
     """Each result element follows by itself from a few elements, wherever they are."""
     ALONG_AXIS = "along_axis"
     """Works by itself on each line along its `axis`; results are as large as x."""
+    FACTORIZES = "factorizes"
+    """Its results are those of a matrix as near to the operand as rounding takes it."""
 
 
 class AttributeKind(enum.Enum):
@@ -329,6 +331,8 @@ class OpDef:
             of the result's element.
         exact: The meaning over finite fields (see `graphc.ir.payload`), if it is not
             that of the reference: from operands, floats as `Payload`, to results.
+        graph_attributes: The attributes that name graphs.
+        constant_attributes: The attributes that name constants.
         flops: For sums of products, ``(operand types, result types, **attributes)`` to
             the number of floating-point operations; other ops are counted by kind.
     """
@@ -357,6 +361,17 @@ class OpDef:
     exact: Callable[..., Any] | None = None
     pullback: Callable[..., Sequence[Operand | None]] | None = None
     trips: Callable[..., Dim] | None = None
+    graph_attributes: tuple[str, ...] = field(init=False)
+    constant_attributes: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        graphs = (AttributeKind.GRAPH, AttributeKind.GRAPHS)
+        for field_name, kinds in (
+            ("graph_attributes", graphs),
+            ("constant_attributes", (AttributeKind.CONSTANT,)),
+        ):
+            named = [n for n, a in self.attributes.items() if a.kind in kinds]
+            object.__setattr__(self, field_name, tuple(named))
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Adds a node to the current graph; returns its result or tuple of results."""
@@ -444,8 +459,7 @@ class OpDef:
     @property
     def calls_graphs(self) -> bool:
         """Whether the op has attributes that name graphs."""
-        kinds = (AttributeKind.GRAPH, AttributeKind.GRAPHS)
-        return any(declared.kind in kinds for declared in self.attributes.values())
+        return bool(self.graph_attributes)
 
     def trip_count(self, node: Node) -> Dim:
         """How often a node of this op runs each graph that it calls."""
@@ -457,20 +471,18 @@ class OpDef:
     def graph_names(self, node: Node) -> list[str]:
         """The names of the graphs that a node of this op calls."""
         found: list[str] = []
-        for name, declared in self.attributes.items():
-            if declared.kind is AttributeKind.GRAPH and name in node.attributes:
-                found.append(node.attributes[name])
-            elif declared.kind is AttributeKind.GRAPHS:
-                found += node.attributes.get(name, ())
+        for name in self.graph_attributes:
+            named = node.attributes.get(name)
+            if isinstance(named, str):
+                found.append(named)
+            else:
+                found += named or ()
         return found
 
     def constant_names(self, node: Node) -> list[str]:
         """The names of the constants that a node of this op reads."""
-        return [
-            node.attributes[name]
-            for name, declared in self.attributes.items()
-            if declared.kind is AttributeKind.CONSTANT and name in node.attributes
-        ]
+        found = [node.attributes.get(name) for name in self.constant_attributes]
+        return [name for name in found if name is not None]
 
     def dims(self, attributes: Attributes) -> tuple[Dim, ...]:
         """The dims that attributes hold."""

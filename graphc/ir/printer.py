@@ -119,7 +119,7 @@ def _graph_text(graph: Graph) -> str:
     lines = [_header_text(graph, names)]
     types: dict[TensorType, str] = {}
     lines += [_node_text(node, names, types) for node in graph.nodes]
-    results = _operands_text(graph.results, names)
+    results = operands_text(graph.results, names)
     lines.append(f"  return {results}".rstrip())
     return "\n".join(lines) + "\n}\n"
 
@@ -144,8 +144,27 @@ def _header_text(graph: Graph, names: dict[Value, str]) -> str:
 def _node_text(
     node: Node, names: dict[Value, str], types: dict[TensorType, str]
 ) -> str:
+    text = f"  {statement_text(node, names, types)}"
+    if node.location is not None:
+        text += f"  {location_text(node.location)}"
+    return text
+
+
+def statement_text(
+    node: Node,
+    names: dict[Value, str],
+    types: dict[TensorType, str] | None = None,
+) -> str:
+    """The text of `node` without its location.
+
+    Args:
+        node: The node.
+        names: What each value prints with.
+        types: The texts of types, if a caller keeps them for the next node.
+    """
+    types = {} if types is None else types
     results = ", ".join([names[result] for result in node.results])
-    text = f"  {results} = {node.op.name}({_operands_text(node.operands, names)})"
+    text = f"{results} = {node.op.name}({operands_text(node.operands, names)})"
     if node.attributes:
         text += f" {attributes_text(node.attributes)}"
     declared: list[str] = []
@@ -154,13 +173,11 @@ def _node_text(
         if type_text is None:
             type_text = types[result.type] = str(result.type)
         declared.append(type_text)
-    text += f" : {', '.join(declared)}"
-    if node.location is not None:
-        text += f"  {location_text(node.location)}"
-    return text
+    return f"{text} : {', '.join(declared)}"
 
 
-def _operands_text(operands: Iterable[Operand], names: dict[Value, str]) -> str:
+def operands_text(operands: Iterable[Operand], names: dict[Value, str]) -> str:
+    """The text of operands, between commas."""
     # A value from elsewhere, which the verifier refuses, prints as %?.
     return ", ".join(
         [

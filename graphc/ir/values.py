@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,11 @@ Operand: TypeAlias = "Value | Literal"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.]")
+
+
+def attributes_text(attributes: Mapping[str, Any]) -> str:
+    """Text that is the same for equal attributes: a key to find them by."""
+    return repr(sorted(attributes.items())) if attributes else ""
 
 
 def is_name(text: object) -> bool:

@@ -14,38 +14,61 @@ from graphc.passes import (
     fusion,
     inline,
 )
+from graphc.passes.apply_rules import ApplyRules
 from graphc.passes.canonicalize import Canonicalize
 from graphc.passes.chunk_linear_cross_entropy import ChunkLinearCrossEntropy
 from graphc.passes.constant_folding import ConstantFolding
+from graphc.passes.convolution_as_dot import ConvolutionAsDot
+from graphc.passes.fold_inference import FoldInference
 from graphc.passes.fuse_linear_cross_entropy import FuseLinearCrossEntropy
 from graphc.passes.gather_picked import GatherPicked
+from graphc.passes.graph_diff import GraphDiff
 from graphc.passes.graph_pass import PASSES, GraphPass, ModulePass, Pass, register
+from graphc.passes.layout import Layout
 from graphc.passes.ledger import Ledger, Refusal, Rewrite
-from graphc.passes.pass_manager import PassManager, PassRun, Report
+from graphc.passes.merge_dots import MergeDots
+from graphc.passes.pass_manager import PassManager, PassRun, Report, Watch
+from graphc.passes.pattern import pattern
 from graphc.passes.pipeline_parser import Pipeline, parse_pipeline
 from graphc.passes.pipelines import PIPELINES
+from graphc.passes.precision import Precision
+from graphc.passes.prune_results import PruneResults
+from graphc.passes.rematerialize import Rematerialize
+from graphc.passes.repeated_blocks import OutlineRepeats
 from graphc.passes.rewrite import Rewriter
-from graphc.passes.rule import Rule, RuleSet
+from graphc.passes.rule import Rule, RuleSet, register_rules
 from graphc.passes.split_attention import SplitAttention
 from graphc.passes.split_contractions import SplitContractions
+from graphc.passes.split_dilation import SplitDilation
 from graphc.passes.split_reductions import SplitReductions
+from graphc.passes.unroll_windows import UnrollWindows
 
 __all__ = [
     "PASSES",
     "PIPELINES",
+    "ApplyRules",
     "Canonicalize",
     "ChunkLinearCrossEntropy",
     "ConstantFolding",
+    "ConvolutionAsDot",
+    "FoldInference",
     "FuseLinearCrossEntropy",
     "GatherPicked",
+    "GraphDiff",
     "GraphPass",
+    "Layout",
     "Ledger",
+    "MergeDots",
     "ModulePass",
+    "OutlineRepeats",
     "Pass",
     "PassManager",
     "PassRun",
     "Pipeline",
+    "Precision",
+    "PruneResults",
     "Refusal",
+    "Rematerialize",
     "Report",
     "Rewrite",
     "Rewriter",
@@ -53,7 +76,10 @@ __all__ = [
     "RuleSet",
     "SplitAttention",
     "SplitContractions",
+    "SplitDilation",
     "SplitReductions",
+    "UnrollWindows",
+    "Watch",
     "autodiff",
     "cse",
     "dce",
@@ -62,7 +88,9 @@ __all__ = [
     "fusion",
     "inline",
     "parse_pipeline",
+    "pattern",
     "register",
+    "register_rules",
     "run",
     "run_with_report",
 ]
@@ -76,7 +104,8 @@ def run(
     dump_dir: str | os.PathLike[str] | None = None,
     stop_after: str | int | None = None,
     bisect: int | None = None,
-    check: bool | None = None,
+    check: bool | str | None = None,
+    watch: Watch | None = None,
 ) -> Graph:
     """A copy of `graph`, with everything it calls, after the passes of `pipeline`.
 
@@ -91,7 +120,9 @@ def run(
         bisect: The number of the last optional rewrite; ``GRAPHC_OPT_BISECT=N``
             unless given.
         check: Whether to compare what the graph means before and after each pass;
-            ``GRAPHC_CHECK=1`` unless given.
+            ``GRAPHC_CHECK=1`` unless given. ``"numerics"`` runs it on samples, too.
+        watch: Called with the graph before the first pass, and with each run of a pass
+            and the graph after it.
 
     Returns:
         The rewritten copy, alone in its module with what it calls and reads.
@@ -109,6 +140,7 @@ def run(
         stop_after=stop_after,
         bisect=bisect,
         check=check,
+        watch=watch,
     )[0]
 
 
@@ -120,7 +152,8 @@ def run_with_report(
     dump_dir: str | os.PathLike[str] | None = None,
     stop_after: str | int | None = None,
     bisect: int | None = None,
-    check: bool | None = None,
+    check: bool | str | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Graph, Report]:
     """As `run`, with a report of the passes' times, node counts and rewrites."""
     check_graph(graph, "passes.run")
@@ -131,6 +164,7 @@ def run_with_report(
         stop_after=stop_after,
         bisect=bisect,
         check=check,
+        watch=watch,
     )
     result = graph.copy()
     return result, manager.run(result)

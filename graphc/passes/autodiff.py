@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -10,6 +11,7 @@ from graphc.ir.ops import (
     value_and_gradient,
 )
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
 
 
@@ -20,6 +22,7 @@ class Autodiff(GraphPass):
     """Puts the forward and the backward sweep of a graph for its gradient."""
 
     name: ClassVar[str] = "autodiff"
+    numerics: ClassVar[Mapping[str, Numerics]] = {"expand": EXACT}
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:

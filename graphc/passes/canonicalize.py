@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, final
@@ -12,17 +13,39 @@ from graphc.ir.opdef import OPS
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.identities import (
     arithmetic,
+    contraction,
     control,
     logic,
+    movement,
     reduction,
     shape,
     uniform,
 )
 from graphc.passes.rewrite import Rewriter
-from graphc.passes.rule import NumericsClass, Rule, RuleSet, rewrite_greedily
+from graphc.passes.rule import (
+    NUMERICS,
+    Numerics,
+    NumericsClass,
+    Rule,
+    RuleSet,
+    register_rules,
+    rewrite_greedily,
+)
 
-FAMILIES = (arithmetic, logic, uniform, shape, reduction, control)
-RULES = RuleSet([rule for family in FAMILIES for rule in family.RULES.rules])
+FAMILIES = (
+    arithmetic,
+    logic,
+    uniform,
+    shape,
+    movement,
+    reduction,
+    contraction,
+    control,
+)
+RULES = register_rules(
+    "canonicalize",
+    RuleSet([rule for family in FAMILIES for rule in family.RULES.rules]),
+)
 """All identities, in the order in which they are tried."""
 
 
@@ -43,9 +66,10 @@ class Canonicalize(GraphPass):
     allow: tuple[str, ...] = ()
     late: bool = False
     name: ClassVar[str] = "canonicalize"
-    rounding: ClassVar[frozenset[str]] = frozenset(
+    rounding: ClassVar[Set[str]] = frozenset(
         rule.name for rule in RULES.rules if not rule.algebraic
     )
+    numerics: ClassVar[Mapping[str, Numerics]] = NUMERICS
 
     def __post_init__(self) -> None:
         optional = {rule.numerics.kind.value for rule in RULES.rules} - _BY_DEFAULT

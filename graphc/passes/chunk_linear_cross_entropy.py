@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -22,7 +22,8 @@ from graphc.ir.ops import (
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype
 from graphc.ir.types import TensorType, product
 from graphc.ir.values import Literal, Operand, Value
-from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.graph_pass import GraphPass, Option, register
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Proposal, Rewriter, owner
 
 
@@ -44,7 +45,9 @@ class ChunkLinearCrossEntropy(GraphPass):
     chunk_mib: float = 8.0
     least_rows: int = 256
     name: ClassVar[str] = "chunk_linear_cross_entropy"
-    rounding: ClassVar[frozenset[str]] = frozenset({"chunk"})
+    tuned: ClassVar[Mapping[str, tuple[Option, ...]]] = {"chunk_mib": (2.0, 32.0)}
+    numerics: ClassVar[Mapping[str, Numerics]] = {"hoist": EXACT}
+    rounding: ClassVar[Set[str]] = frozenset({"chunk"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -19,6 +19,7 @@ from graphc.ir.ops import (
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Proposal, Rewriter, full, owner
 
 Array = np.ndarray[Any, Any]
@@ -47,7 +48,8 @@ class ConstantFolding(GraphPass):
     max_elements: int = 65536
     small: int = 64
     name: ClassVar[str] = "constant_folding"
-    rounding: ClassVar[frozenset[str]] = frozenset({"fold"})
+    numerics: ClassVar[Mapping[str, Numerics]] = {"fold": EXACT}
+    rounding: ClassVar[Set[str]] = frozenset({"fold"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         folder = _Folder(self, rewriter)
@@ -74,9 +76,13 @@ class _Folder:
         if node.op is constant:
             self._read_constant(node)
             return
-        operands = [self._array(operand) for operand in node.operands]
-        arrays = [array for array in operands if array is not None]
-        if len(arrays) < len(operands) or not self._affordable(node, arrays):
+        arrays: list[Array] = []
+        for operand in node.operands:
+            array = self._array(operand)
+            if array is None:
+                return
+            arrays.append(array)
+        if not self._affordable(node, arrays):
             return
         with np.errstate(all="ignore"):
             results = self.evaluator.apply(node, arrays)
@@ -103,11 +109,11 @@ class _Folder:
         if isinstance(operand, Literal):
             return operand.numpy()
         known = self.known.get(operand)
-        if known is not None or _size(operand.type) > self.options.max_elements:
+        if known is not None:
             return known
         # It may be a broadcast literal that this run has made.
         literal = uniform_literal(operand)
-        if literal is None:
+        if literal is None or _size(operand.type) > self.options.max_elements:
             return None
         return np.broadcast_to(literal.numpy(), operand.type.static_shape)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Trait
+from graphc.ir.values import attributes_text
 from graphc.passes.effects import Effects
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
 
 
@@ -25,6 +26,7 @@ class CommonSubexpressionElimination(GraphPass):
     """
 
     name: ClassVar[str] = "cse"
+    numerics: ClassVar[Mapping[str, Numerics]] = {"merge": EXACT}
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         effects = Effects()
@@ -46,6 +48,6 @@ def _key(node: Node) -> Hashable:
     operands = list(node.operands)
     if Trait.COMMUTATIVE in node.op.traits:
         operands[:2] = sorted(operands[:2], key=hash)
-    attributes = json.dumps(node.attributes, sort_keys=True) if node.attributes else ""
+    attributes = attributes_text(node.attributes)
     types = tuple([result.type for result in node.results])
     return node.op, tuple(operands), attributes, types

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph, Node
+from graphc.ir.opdef import OpDef
 from graphc.ir.ops import OPS
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.numerics import EXACT, REASSOCIATES, Numerics, approx
 from graphc.passes.rewrite import Rewriter
+
+
+def body_numerics(op: OpDef) -> Numerics:
+    """How far the body of a composite may be from the composite."""
+    if op.ulp:
+        return approx(op.ulp)
+    rounds = any(dtype.is_float for allowed in op.dtypes for dtype in allowed)
+    own = op.reference is not None or callable(op.vjp)
+    return REASSOCIATES if rounds and own else EXACT
 
 
 @register
@@ -29,9 +41,12 @@ class Decompose(GraphPass):
     name: ClassVar[str] = "decompose"
     required: ClassVar[bool] = True
     # Where a gradient is still to be taken, that of the body replaces their own.
-    rounding: ClassVar[frozenset[str]] = frozenset(
+    rounding: ClassVar[Set[str]] = frozenset(
         name for name, op in OPS.items() if op.is_composite and callable(op.vjp)
     )
+    numerics: ClassVar[Mapping[str, Numerics]] = {
+        name: body_numerics(op) for name, op in OPS.items() if op.is_composite
+    }
 
     def __post_init__(self) -> None:
         composites = [name for name, op in OPS.items() if op.is_composite]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.values import Operand, Value
+from graphc.ir.values import Operand, Value, attributes_text
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.inline import callees_first
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
 
 
@@ -25,6 +25,7 @@ class Deduplicate(ModulePass):
     """
 
     name: ClassVar[str] = "deduplicate"
+    numerics: ClassVar[Mapping[str, Numerics]] = {"share": EXACT}
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
@@ -53,19 +54,22 @@ def _key(graph: Graph) -> Hashable:
     def numbered(values: tuple[Value, ...]) -> Hashable:
         for value in values:
             numbers[value] = len(numbers)
-        return tuple([(value.type, _text(value.attributes)) for value in values])
+        return tuple(
+            [(value.type, attributes_text(value.attributes)) for value in values]
+        )
 
     def read(operands: tuple[Operand, ...]) -> Hashable:
         return tuple([numbers[o] if isinstance(o, Value) else o for o in operands])
 
     parameters = numbered(graph.parameters)
     nodes = [
-        (node.op, read(node.operands), _text(node.attributes), numbered(node.results))
+        (
+            node.op,
+            read(node.operands),
+            attributes_text(node.attributes),
+            numbered(node.results),
+        )
         for node in graph.nodes
     ]
-    facts = _text({"attributes": graph.attributes, "ranges": graph.ranges})
+    facts = attributes_text(graph.attributes), attributes_text(graph.ranges)
     return facts, parameters, tuple(nodes), read(graph.results)
-
-
-def _text(attributes: object) -> str:
-    return json.dumps(attributes, sort_keys=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -20,7 +20,7 @@ from graphc.ir.ops import (
 )
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype
 from graphc.ir.values import Operand, Value
-from graphc.passes.graph_pass import ModulePass, register
+from graphc.passes.graph_pass import ModulePass, Option, register
 from graphc.passes.rewrite import Proposal, Rewriter
 
 Callers = Mapping[str, Sequence[Node]]
@@ -42,7 +42,8 @@ class FuseLinearCrossEntropy(ModulePass):
 
     least_mib: float = 16.0
     name: ClassVar[str] = "fuse_linear_cross_entropy"
-    rounding: ClassVar[frozenset[str]] = frozenset({"fuse"})
+    tuned: ClassVar[Mapping[str, tuple[Option, ...]]] = {"least_mib": (1.0, 256.0)}
+    rounding: ClassVar[Set[str]] = frozenset({"fuse"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count

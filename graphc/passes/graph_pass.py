@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 import re
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar, TypeVar, cast
 
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph
+from graphc.passes.numerics import Numerics
 from graphc.passes.rewrite import Rewriter
 
 Option = bool | int | float | str | tuple[str, ...]
@@ -38,11 +40,17 @@ class Pass(abc.ABC):
         rounding: The names of its rules that keep results up to rounding alone, so that
             a check of its results allows for that. All others are laws of arithmetic,
             which `graphc.ir.exact` keeps.
+        numerics: The numerics classes of its rules. One that is not here is taken to
+            reassociate.
+        tuned: The values of its options, by name, that may be faster than the default
+            on some graphs: `graphc tune` measures them.
     """
 
     name: ClassVar[str]
     required: ClassVar[bool] = False
-    rounding: ClassVar[frozenset[str]] = frozenset()
+    rounding: ClassVar[Set[str]] = frozenset()
+    numerics: ClassVar[Mapping[str, Numerics]] = {}
+    tuned: ClassVar[Mapping[str, tuple[Option, ...]]] = {}
 
     @abc.abstractmethod
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
@@ -83,6 +91,12 @@ def register(cls: P) -> P:
                 f"pass {cls.name!r}: option {option.name!r} must have a default and"
                 f" one of the types {', '.join(_ACCEPTED)}"
             )
+    known = {option.name: option for option in options(cls)}
+    for name, values in cls.tuned.items():
+        if name not in known:
+            raise TypeError(f"pass {cls.name!r} has no option {name!r} to tune")
+        for value in values:
+            checked_option(known[name], value)
     PASSES[cls.name] = cls
     return cls
 
@@ -102,7 +116,7 @@ def pass_text(of: Pass) -> str:
     return f"{of.name}{{{','.join(shown)}}}" if shown else of.name
 
 
-WORD = re.compile(r"[A-Za-z_][\w.-]*")
+WORD = re.compile(r"[A-Za-z_][\w.:-]*")
 """Text that an option may hold without quotes."""
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from graphc.ir.body import as_tuple
 from graphc.ir.graph import Graph, Node
 from graphc.ir.ops import (
     call,
+    custom_gradient,
+    value_and_gradient,
 )
 from graphc.passes.graph_pass import ModulePass, register
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter, owner
 
 FUSED = "fused"
@@ -29,9 +34,11 @@ class Inline(ModulePass):
 
     max_nodes: int = 16
     name: ClassVar[str] = "inline"
+    numerics: ClassVar[Mapping[str, Numerics]] = {"inline": EXACT, "call": EXACT}
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
+        _call_plainly(graph, rewriter)
         counts = _call_counts(graph)
         # Callees first: sizes are those after inlining, and what a graph that is
         # copied still calls had several callers before.
@@ -56,6 +63,24 @@ class Inline(ModulePass):
             rewriter.expand(node, "inline")
             return
         rewriter.refuse(node, "inline", reason)
+
+
+def _call_plainly(graph: Graph, rewriter: Rewriter) -> None:
+    """Makes calls of graphs that have a gradient of their own calls like others.
+
+    While gradients are still to be taken they stay as they are.
+    """
+    nodes = [node for each in graph.reachable() for node in each.nodes]
+    if any(node.op is value_and_gradient for node in nodes):
+        return
+    for node in nodes:
+        if node.op is custom_gradient:
+            name = node.attributes["graph"]
+            rewriter.rewrite(
+                node,
+                lambda n=node, g=name: ("call", as_tuple(call(*n.operands, graph=g))),
+                "",
+            )
 
 
 def callees_first(graph: Graph) -> list[Graph]:

@@ -10,6 +10,7 @@ from graphc.ir.location import Location
 from graphc.ir.printer import literal_text
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand
+from graphc.passes.numerics import Inexact
 
 
 class OperandSnapshot(NamedTuple):
@@ -32,6 +33,7 @@ class NodeSnapshot(NamedTuple):
     operands: tuple[OperandSnapshot, ...]
     types: tuple[TensorType, ...]
     location: Location | None
+    names: tuple[str | None, ...] = ()
 
     def __str__(self) -> str:
         operands = ", ".join(map(str, self.operands))
@@ -81,6 +83,8 @@ class Refusal(NamedTuple):
         graph: The name of the graph.
         node: The node it would have started from.
         reason: Why not.
+        kernels: The kernels that it concerns, by name: two that stay apart, that which
+            makes a value first, or all that compute a value again.
     """
 
     pass_name: str
@@ -88,9 +92,12 @@ class Refusal(NamedTuple):
     graph: str
     node: NodeSnapshot
     reason: str
+    kernels: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = f"{self.pass_name}/{self.rule} in @{self.graph}"
+        if self.kernels:
+            head += f", {' and '.join(self.kernels)}"
         return f"{head}: {self.node}: {self.reason}"
 
 
@@ -108,6 +115,7 @@ class Ledger:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.rewrites: list[Rewrite] = []
+        self.inexact: list[Inexact] = []
         self.refusals: list[Refusal] = []
         self.visits = 0
 
@@ -133,6 +141,7 @@ def snapshot(node: Node) -> NodeSnapshot:
         snapshots(node.operands),
         tuple([r.type for r in node.results]),
         node.location,
+        tuple([r.name for r in node.results]),
     )
 
 

@@ -44,7 +44,7 @@ class Meaning:
 
     def __init__(self, graph: Graph, most_work: int = MOST_WORK) -> None:
         self._most_work = most_work
-        self._types = _bound_types(graph)
+        self._types = bound_types(graph)
         if sum(product(type.static_shape) for type in self._types) > most_work:
             raise UnsupportedError("the graph is too large for an exact evaluation")
         self._arguments = [
@@ -103,7 +103,7 @@ class Meaning:
         return evaluate_exact(graph, *self._arguments, most_work=self._most_work)
 
 
-def _bound_types(graph: Graph) -> list[TensorType]:
+def bound_types(graph: Graph) -> list[TensorType]:
     """The types of the parameters with sizes put for their symbols."""
     sizes = {s: min(max(SIZE, low), high) for s, (low, high) in graph.ranges.items()}
     for symbol in set[str]().union(*(p.type.symbols for p in graph.parameters)):

@@ -8,14 +8,17 @@ import sys
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graphc.ir.errors import GraphcError, GraphError, PassError, UnsupportedError
+from graphc.ir.collection import collection_paused
+from graphc.ir.errors import GraphcError, GraphError, PassError
 from graphc.ir.graph import Graph
+from graphc.passes.checking import NUMERICS, Checker, PassCheck
 from graphc.passes.graph_pass import GraphPass, Pass
 from graphc.passes.ledger import Ledger, Rewrite
-from graphc.passes.meaning import Meaning
+from graphc.passes.numerics import Provenance, Statement, statements
 from graphc.passes.pipeline_parser import Fixpoint, Pipeline, parse_pipeline
 from graphc.passes.rewrite import Rewriter
 
@@ -65,8 +68,10 @@ class Report:
         ledger: Every rewrite and refusal.
         unfinished: The groups that still changed the graph when their repeats ended.
         stopped: Whether the pipeline was stopped early.
-        checked: After how many passes the meaning of the graph was compared.
-        unchecked: Why it was not compared after some, if so.
+        results: How many results the graph has.
+        checks: How what the graph means was compared after each pass.
+        unchecked: Why something was not compared after some, if so.
+        executed: How what was compiled was compared with the evaluator, if it was.
     """
 
     pipeline: str
@@ -76,8 +81,29 @@ class Report:
     runs: list[PassRun] = field(default_factory=list[PassRun])
     unfinished: list[str] = field(default_factory=list[str])
     stopped: bool = False
-    checked: int = 0
+    results: int = 0
+    checks: list[PassCheck] = field(default_factory=list[PassCheck])
     unchecked: str | None = None
+    executed: str | None = None
+
+    @property
+    def checked(self) -> int:
+        """After how many passes the meaning was compared over finite fields."""
+        return sum(check.exact is not None for check in self.checks)
+
+    @property
+    def numerics(self) -> list[Statement]:
+        """What the rewrites promise of each result: the classes that reached it."""
+        return statements(self.results, self.ledger.inexact)
+
+    def check_summary(self) -> str:
+        """How each pass was checked, as lines."""
+        lines = [str(check) for check in self.checks]
+        if not lines and self.unchecked is not None:
+            lines = [f"nothing was compared: {self.unchecked}"]
+        if self.executed is not None:
+            lines.append(self.executed)
+        return "\n".join(lines) or "no pass rewrote anything"
 
     @property
     def seconds(self) -> float:
@@ -113,6 +139,10 @@ class Report:
         return "\n".join(lines)
 
 
+Watch = Callable[[PassRun | None, Graph], None]
+"""What a pass manager calls with the graph, as it is at first and after each run."""
+
+
 class RoundingError(PassError):
     """A pass that rounds changed results by more than tolerances allow.
 
@@ -133,7 +163,10 @@ class PassManager:
             unless given, which also prints the numbers of the rewrites to stderr.
         check: Whether to compare what the graph means before and after each pass, by
             evaluating it over finite fields (see `graphc.ir.exact`); ``GRAPHC_CHECK=1``
-            unless given. Graphs that are too large for it are not compared.
+            unless given. ``"numerics"`` runs the graph on samples of its inputs, too
+            (`graphc.passes.samples`). Graphs that are too large are not compared.
+        watch: Called with the graph before the first pass, and with each run of a pass
+            and the graph after it; it must leave the graph as it is.
 
     Raises:
         PassError: If the pipeline's text is none, or `stop_after` names no pass of it.
@@ -147,7 +180,8 @@ class PassManager:
         dump_dir: str | os.PathLike[str] | None = None,
         stop_after: str | int | None = None,
         bisect: int | None = None,
-        check: bool | None = None,
+        check: bool | str | None = None,
+        watch: Watch | None = None,
     ) -> None:
         if isinstance(pipeline, str):
             pipeline = parse_pipeline(pipeline)
@@ -161,6 +195,7 @@ class PassManager:
         self.dump_dir = Path(dump_dir) if dump_dir is not None else None
         self.stop_after = stop_after
         self.check = _flag("GRAPHC_CHECK") if check is None else check
+        self.watch = watch
         self.announces = bisect is None and bool(os.environ.get("GRAPHC_OPT_BISECT"))
         self.bisect = _number("GRAPHC_OPT_BISECT") if bisect is None else bisect
         names = [each.name for each in self.pipeline.passes()]
@@ -181,7 +216,8 @@ class PassManager:
             PassError: If a pass fails or breaks the graph, or changes what it means;
                 names the pass, and the rewrite if a check found it.
         """
-        return _Run(self, graph).run()
+        with collection_paused():
+            return _Run(self, graph).run()
 
 
 _Outline = list[tuple[int, ...]]
@@ -195,9 +231,10 @@ class _Run:
         graph: What the passes change.
         nodes: How many nodes the graph and those that it calls have.
         report: What has happened so far.
-        meaning: What the graph computes, if that is compared.
+        checker: What the graph computes, if that is compared.
         original: The graph before the next rewrite, once it has been copied.
         outline: Which nodes there were when the graph was last verified.
+        settled: For each pass the number of rewrites when it last ended.
     """
 
     def __init__(self, manager: PassManager, graph: Graph) -> None:
@@ -207,17 +244,20 @@ class _Run:
         self.report = Report(
             str(manager.pipeline), self.nodes, self.nodes, Ledger(manager.bisect)
         )
-        self.meaning: Meaning | None = None
+        self.report.results = len(graph.results)
+        self.checker: Checker | None = None
         self.original: Graph | None = None
         self.outline: _Outline | None = None
+        self.settled: dict[str, int] = {}
 
     def run(self) -> Report:
         if self.manager.verify:
             self.graph.verify()
             self.outline = _outline(self.graph)
         if self.manager.check:
-            self._learn()
-        self._dump("input", f"// input, {self.nodes} nodes")
+            self.checker = Checker(self.graph, self.manager.check == NUMERICS)
+            self.report.unchecked = next(iter(self.checker.gaps.values()), None)
+        self._show("input", f"// input, {self.nodes} nodes", None)
         self._run_stages(self.manager.pipeline)
         _sweep_constants(self.graph)
         self.report.nodes_after = self.nodes
@@ -250,28 +290,34 @@ class _Run:
 
     def _run_pass(self, each: Pass) -> bool:
         ledger = self.report.ledger
+        # A pass goes on until it finds nothing more to do: if nothing was rewritten
+        # since it ended, it would look at everything in vain.
+        if self.settled.get(str(each)) == ledger.count:
+            return False
         rewrites, refusals = ledger.count, len(ledger.refusals)
         before = self.nodes
-        if self.meaning is not None and self.original is None:
+        if self.checker and not self.checker.is_blind and self.original is None:
             self.original = self.graph.copy()
         start = time.perf_counter()
         try:
-            changed, kept = _apply(each, self.graph, self.report.ledger)
+            changed, kept = apply_pass(each, self.graph, self.report.ledger)
             self._keep(kept)
         except Exception as error:
             raise self._failure(each, "failed", error) from error
         seconds = time.perf_counter() - start
         made = ledger.count - rewrites
+        if changed == (made > 0):
+            self.settled[str(each)] = ledger.count
         run = PassRun(
             *(str(each), seconds, before, self.nodes, made),
             len(ledger.refusals) - refusals,
         )
         self.report.runs.append(run)
-        self._dump(each.name, f"// after {run}")
+        self._show(each.name, f"// after {run}", run)
         if self.manager.verify:
             self._verify(each, changed, made)
         if self.original is not None and made:
-            self._compare(each, self.original, ledger.rewrites[rewrites:])
+            self._compare(each, self.original, rewrites)
             self.original = None
         stop = self.manager.stop_after
         self.report.stopped = stop in (each.name, len(self.report.runs))
@@ -298,35 +344,19 @@ class _Run:
             says = "a change" if changed else "no change"
             raise PassError(f"{each} reports {says} but made {made} rewrites")
 
-    def _learn(self) -> None:
-        """Evaluates the graph as it is, to compare with what passes make of it."""
-        self.meaning = None
-        try:
-            self.meaning = Meaning(self.graph)
-        except UnsupportedError as error:
-            self.report.unchecked = error.message
-
-    def _compare(self, each: Pass, original: Graph, made: list[Rewrite]) -> None:
+    def _compare(self, each: Pass, original: Graph, first: int) -> None:
         """Checks that a pass kept what the graph means."""
-        assert self.meaning is not None
-        try:
-            problem = self.meaning.difference(self.graph)
-        except UnsupportedError as error:
-            self.meaning, self.report.unchecked = None, error.message
+        checker, report = self.checker, self.report
+        assert checker is not None
+        found = checker.compare(each, original, self.graph, report.ledger, first)
+        report.unchecked = next(iter(checker.gaps.values()), None)
+        if isinstance(found, PassCheck):
+            report.checks.append(found)
             return
-        self.report.checked += 1
-        if problem is None:
-            return
-        rounds = any(rewrite.rule in each.rounding for rewrite in made)
-        if rounds:
-            problem = self.meaning.rounding_difference(original, self.graph)
-            if problem is None:
-                self._learn()
-                return
-        rewrite = self._first_wrong(each, original, made)
-        kind = RoundingError if rounds else PassError
+        rewrite = self._first_wrong(each, original, first)
+        kind = RoundingError if found.rounds else PassError
         error = kind(
-            f"{each} changes what @{self.graph.name} means: {problem}",
+            f"{each} changes what @{self.graph.name} means: {found.text}",
             received=f"the rewrite {rewrite}" if rewrite is not None else None,
             location=rewrite.node.location if rewrite and rewrite.node else None,
             hint="dump_dir keeps the graph before each pass",
@@ -334,23 +364,20 @@ class _Run:
         error.add_note(_limited(str(original)))
         raise error
 
-    def _first_wrong(
-        self, each: Pass, original: Graph, made: list[Rewrite]
-    ) -> Rewrite | None:
+    def _first_wrong(self, each: Pass, original: Graph, first: int) -> Rewrite | None:
         """The rewrite without which the pass would have kept the meaning."""
-        meaning = self.meaning
-        assert meaning is not None
+        checker = self.checker
+        assert checker is not None
 
         def wrong(count: int) -> bool:
-            graph = original.copy()
-            _apply(each, graph, Ledger(count), limited=True)
-            if meaning.difference(graph) is None:
-                return False
-            rounds = any(rewrite.rule in each.rounding for rewrite in made[:count])
-            return not rounds or bool(meaning.rounding_difference(original, graph))
+            graph, ledger = original.copy(), Ledger(count)
+            apply_pass(each, graph, ledger, limited=True)
+            rewrites, inexact = ledger.rewrites, ledger.inexact
+            return bool(checker.problem(each, original, graph, rewrites, inexact))
 
         # A rewrite that comes later can hide one that comes before it, so the search
         # finds one of those after which the meaning is lost.
+        made = self.report.ledger.rewrites[first:]
         found = bisect_left(range(len(made)), True, key=lambda n: wrong(n + 1))
         return made[found] if found < len(made) else None
 
@@ -370,7 +397,9 @@ class _Run:
         error.add_note(_limited(str(self.graph)))
         return error
 
-    def _dump(self, name: str, header: str) -> None:
+    def _show(self, name: str, header: str, run: PassRun | None) -> None:
+        if self.manager.watch is not None:
+            self.manager.watch(run, self.graph)
         directory = self.manager.dump_dir
         if directory is None:
             return
@@ -391,7 +420,7 @@ def _outline(graph: Graph) -> _Outline:
     ]
 
 
-def _apply(
+def apply_pass(
     each: Pass, graph: Graph, ledger: Ledger, limited: bool = False
 ) -> tuple[bool, list[Graph]]:
     """Runs a pass over a graph and all that it calls.
@@ -405,7 +434,9 @@ def _apply(
     Returns:
         Whether anything changed, and the graphs that are reachable now.
     """
-    rewriter = Rewriter(ledger, each.name, each.required and not limited)
+    provenance = Provenance(graph, each.name, each.numerics)
+    required = each.required and not limited
+    rewriter = Rewriter(ledger, each.name, required, provenance)
     if not isinstance(each, GraphPass):
         return each.run(graph, rewriter), graph.reachable()
     changed = False

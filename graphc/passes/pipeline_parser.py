@@ -19,6 +19,7 @@ from graphc.passes.graph_pass import (
     options,
 )
 from graphc.passes.pipelines import PIPELINES
+from graphc.passes.plugins import find_pass
 
 MAX_DEPTH = 16
 """How deep groups may nest."""
@@ -58,16 +59,18 @@ def parse_pipeline(text: str) -> Pipeline:
     """The pipeline that `text` spells.
 
     Passes stand between commas, with options in braces; ``(...)*`` is repeated until
-    nothing changes; the name of a pipeline stands for its stages. Empty text is the
-    pipeline without passes.
+    nothing changes; the name of a pipeline stands for its stages. ``#`` starts a
+    comment that ends with the line. Empty text is the pipeline without passes. A pass
+    that is not known here is looked up in the installed packages
+    (`graphc.passes.plugins`).
 
     Raises:
         PassError: With the column, for text that is no pipeline or names an unknown
             pass or option.
     """
-    if not text.strip():
-        return Pipeline(())
     parser = _Parser(text)
+    if not parser.token:
+        return Pipeline(())
     stages = parser.stages(0)
     if parser.token:
         parser.fail(f"expected ',' or the end, not {parser.token[:40]!r}")
@@ -75,8 +78,8 @@ def parse_pipeline(text: str) -> Pipeline:
 
 
 _TOKEN = re.compile(
-    r"\s*("
-    r"[A-Za-z_][\w.-]*"  # a word
+    r"(?:\s|#[^\n]*)*("
+    r"[A-Za-z_][\w.:-]*"  # a word
     r"|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"  # a number
     r'|"(?:[^"\\]|\\.)*"'  # a quoted text
     r"|[,(){}=*\[\]]"
@@ -109,10 +112,15 @@ class _Parser:
     ) -> NoReturn:
         """Raises a `PassError` that points to a column."""
         column = self.start if at is None else at
+        before, _, _ = self.text[:column].rpartition("\n")
+        line = self.text.count("\n", 0, column)
+        start = len(before) + 1 if line else 0
+        column -= start
         first = max(0, column - 60)
-        shown = self.text[first : first + 120].replace("\n", " ")
+        shown, *_ = self.text[start + first : start + first + 120].split("\n")
+        place = f"line {line + 1}, column" if line else "column"
         raise PassError(
-            f"pipeline, column {column + 1}: {message}\n"
+            f"pipeline, {place} {column + 1}: {message}\n"
             f"    {shown}\n    {' ' * (column - first)}^",
             hint=hint,
         )
@@ -147,7 +155,7 @@ class _Parser:
             return [Fixpoint(body)]
         at = self.start
         name = self.word("a pass")
-        if name in PASSES:
+        if name in PASSES or (name not in PIPELINES and find_pass(name)):
             return [self.pass_(PASSES[name], at)]
         if name not in PIPELINES:
             hint = _nearest(name, [*PASSES, *PIPELINES])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 SIMPLIFY = "(canonicalize,constant_folding,cse,dce)*"
 SIMPLIFY_LATE = "(canonicalize{late=true},constant_folding,cse,dce)*"
+FOLD = f"canonicalize{{late=true}},fold_inference,{SIMPLIFY_LATE}"
 
 TRAIN = f"autodiff,inline,{SIMPLIFY}"
 INFER = f"inline,{SIMPLIFY}"
 XLA = (
-    f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,decompose,"
-    f"{SIMPLIFY_LATE}"
+    f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,prune_results,"
+    f"decompose,{FOLD}"
 )
+
+XLA_CPU = f"{XLA},unroll_windows,convolution_as_dot,{SIMPLIFY_LATE}"
 
 KEPT = (
     "attention",
@@ -24,8 +27,11 @@ TRITON = (
     # Kernels of a chunk have a GPU to fill: chunks are larger than those in caches.
     f"fuse_linear_cross_entropy{{least_mib=512}},{TRAIN},"
     "chunk_linear_cross_entropy{chunk_mib=256,least_rows=1024},"
-    f"split_attention,decompose{{keep=[{','.join(KEPT)}]}},{SIMPLIFY_LATE},"
-    f"gather_picked,split_reductions,split_contractions,{SIMPLIFY_LATE},"
+    f"split_attention,prune_results,decompose{{keep=[{','.join(KEPT)}]}},"
+    f"{FOLD},merge_dots,"
+    "outline_repeats,deduplicate,inline,"
+    "gather_picked,split_reductions,split_dilation,split_contractions,"
+    f"{SIMPLIFY_LATE},"
     "fusion,deduplicate"
 )
 
@@ -33,6 +39,7 @@ PIPELINES: dict[str, str] = {
     "train": TRAIN,
     "infer": INFER,
     "xla": XLA,
+    "xla:cpu": XLA_CPU,
     "triton": TRITON,
     "default": XLA,
 }
@@ -40,6 +47,7 @@ PIPELINES: dict[str, str] = {
 
 ``train`` expands gradients and simplifies, ``infer`` is the same for graphs without
 gradients; both leave composites whole. ``xla`` lowers everything that StableHLO needs
-and fuses nothing, because XLA does; it is the default. ``triton`` ends with a graph
+and fuses nothing, because XLA does; it is the default. ``xla:cpu`` goes on with what is
+faster there as XLA compiles it for a CPU (docs/xla_cpu.md). ``triton`` ends with a graph
 that calls a graph for each kernel.
 """

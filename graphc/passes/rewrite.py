@@ -21,6 +21,7 @@ from graphc.ir.opdef import OPS
 from graphc.ir.types import TensorType
 from graphc.ir.values import Attributes, Operand, Value
 from graphc.passes.ledger import Ledger, Refusal, Rewrite, snapshot, snapshots
+from graphc.passes.numerics import Provenance
 
 Proposal = tuple[str, Sequence[Operand]]
 """A rule's name and what it puts for the results of a node."""
@@ -39,13 +40,21 @@ class Rewriter:
             does not apply.
         listener: Called with each node that was added, whose operands changed, or
             whose results lost a use.
+        provenance: Which results inexact rewrites can change, if that is followed.
     """
 
-    def __init__(self, ledger: Ledger, pass_name: str, required: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        pass_name: str,
+        required: bool = False,
+        provenance: Provenance | None = None,
+    ) -> None:
         self.ledger = ledger
         self.pass_name = pass_name
         self.required = required
         self.listener: Callable[[Node], None] | None = None
+        self.provenance = provenance
 
     # -- replacing nodes -----------------------------------------------------------
 
@@ -140,6 +149,7 @@ class Rewriter:
                 new.name = old.name
             old.replace_uses(new)
         graph.remove(node)
+        self._follow(node, added, operands)
         put = snapshots(tuple(operands))
         rewrite = (rule, graph.name, was, put, size, len(graph))
         self._record(Rewrite(self.ledger.count + 1, self.pass_name, *rewrite))
@@ -168,6 +178,7 @@ class Rewriter:
         producers = _producers(node)
         self._in_place(node, rule)
         node.set_operand(position, operand)
+        self._follow(node, (), (operand,))
         self._notify([node, *producers])
         return True
 
@@ -177,6 +188,7 @@ class Rewriter:
             return False
         self._in_place(node, rule)
         node.attributes = attributes
+        self._follow(node, (node,), ())
         self._notify([node])
         return True
 
@@ -188,6 +200,24 @@ class Rewriter:
         owner(node).move(node, before)
         return True
 
+    def arrange(self, graph: Graph, order: Iterable[Node], rule: str) -> bool:
+        """Moves the nodes of `graph` until they are in this order.
+
+        What has been moved stands in front, so the graph is valid after each move.
+        """
+        done: set[Node] = set()
+        ahead = iter(list(graph.nodes))
+        first = next(ahead, None)
+        for node in order:
+            if node in done or node is graph.return_node:
+                continue
+            done.add(node)
+            if node is not first and not self.move(node, first, rule):
+                return False
+            while first in done:
+                first = next(ahead, None)
+        return True
+
     def set_results(self, graph: Graph, operands: Iterable[Operand], rule: str) -> bool:
         """Makes `graph` return `operands`."""
         node = graph.return_node
@@ -196,6 +226,7 @@ class Rewriter:
         producers = _producers(node)
         self._in_place(node, rule)
         graph.results = tuple(operands)
+        self._follow(node, (), graph.results)
         self._notify(producers)
         return True
 
@@ -273,9 +304,20 @@ class Rewriter:
 
     def _granted(self, node: Node, rule: str) -> bool:
         if self.required or not self.ledger.exhausted:
+            if self.provenance is not None:
+                number = self.ledger.count + 1
+                inexact = self.provenance.before(node, rule, number)
+                if inexact is not None:
+                    self.ledger.inexact.append(inexact)
             return True
         self.refuse(node, rule, f"the limit of {self.ledger.limit} rewrites is reached")
         return False
+
+    def _follow(
+        self, node: Node, added: Sequence[Node], operands: Sequence[Operand]
+    ) -> None:
+        if self.provenance is not None:
+            self.provenance.after(node, added, operands)
 
     def _in_place(self, node: Node, rule: str) -> None:
         graph = owner(node)
@@ -409,7 +451,11 @@ def _graph_of(
     values: dict[Value, Operand] = {
         value: callee.add_parameter(value.type, value.name) for value in inputs
     }
-    clone_nodes(nodes, values, callee.insert)
+    seen: set[Node] = set()
+    for node in nodes:
+        # Of nodes that are there again, the copies cannot have the same name.
+        clone_nodes([node], values, callee.insert, keep_names=node not in seen)
+        seen.add(node)
     callee.results = [lookup(values, value) for value in exits]
     callee.ranges = dict(graph.ranges)
     return callee, inputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +11,38 @@ from typing import Any, TypeAlias
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Kind, OpDef, Trait
-from graphc.ir.types import DType
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.effects import Effects, is_dead
+from graphc.passes.numerics import (
+    EXACT,
+    REASSOCIATES,
+    Numerics,
+    NumericsClass,
+    approx,
+    distance,
+    precision,
+)
 from graphc.passes.rewrite import Proposal, Rewriter
+
+__all__ = [
+    "EXACT",
+    "NUMERICS",
+    "REASSOCIATES",
+    "ROUNDING",
+    "RULE_SETS",
+    "Example",
+    "Numerics",
+    "NumericsClass",
+    "Replacement",
+    "Root",
+    "Rule",
+    "RuleSet",
+    "approx",
+    "example",
+    "precision",
+    "register_rules",
+    "rewrite_greedily",
+]
 
 MAX_VISITS = 24
 """How often the rules may come back to a node, on average."""
@@ -25,50 +52,6 @@ Replacement: TypeAlias = "Operand | Sequence[Operand] | None"
 
 Root = str | Kind | Trait
 """The nodes a rule may start from: an op by name, or all of a kind or with a trait."""
-
-
-class NumericsClass(enum.Enum):
-    """How the results of a rewritten graph may differ from those before."""
-
-    EXACT = "exact"
-    """Not at all: the same bits, signed zeros and infinities included; nan is nan.
-
-    Which zero the maximum or minimum of 0.0 and -0.0 is, no op says."""
-    REASSOCIATES = "reassociates"
-    """Equal over the reals: sums or products are taken in another order."""
-    PRECISION = "precision"
-    """Values are computed in another dtype."""
-    APPROX = "approx"
-    """By a bounded number of units in the last place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Numerics:
-    """A numerics class with its dtype or its bound."""
-
-    kind: NumericsClass
-    dtype: DType | None = None
-    ulp: float = 0
-
-    def __str__(self) -> str:
-        if self.dtype is not None:
-            return f"{self.kind.value}({self.dtype})"
-        bounded = self.kind is NumericsClass.APPROX
-        return f"approx({self.ulp:g})" if bounded else self.kind.value
-
-
-EXACT = Numerics(NumericsClass.EXACT)
-REASSOCIATES = Numerics(NumericsClass.REASSOCIATES)
-
-
-def precision(dtype: DType) -> Numerics:
-    """The class of rules that compute in `dtype`."""
-    return Numerics(NumericsClass.PRECISION, dtype=dtype)
-
-
-def approx(ulp: float) -> Numerics:
-    """The class of rules that change results by up to `ulp`."""
-    return Numerics(NumericsClass.APPROX, ulp=ulp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +88,9 @@ class Rule:
         apply: From a node to what stands for its results. May build nodes, which go
             before the node, and may look at any node; changes nothing itself.
         examples: Programs that make it fire.
+        reads: The ops of which one must make the first operand, if it is any of a few.
+            Rules that look for one there need not be asked about other nodes.
+        literal: Whether the first or the last operand must be a literal.
     """
 
     name: str
@@ -115,6 +101,8 @@ class Rule:
     late: bool
     apply: Callable[[Node], Replacement]
     examples: tuple[Example, ...]
+    reads: tuple[str, ...] = ()
+    literal: bool = False
 
     def starts_at(self, op: OpDef) -> bool:
         """Whether nodes of `op` are among the roots."""
@@ -136,6 +124,9 @@ class RuleSet:
     _by_op: dict[OpDef, tuple[Rule, ...]] = field(
         default_factory=dict[OpDef, tuple[Rule, ...]]
     )
+    _by_operands: dict[tuple[OpDef, OpDef | None, bool], tuple[Rule, ...]] = field(
+        default_factory=dict[tuple[OpDef, OpDef | None, bool], tuple[Rule, ...]]
+    )
 
     def rule(
         self,
@@ -144,6 +135,8 @@ class RuleSet:
         numerics: Numerics = EXACT,
         algebraic: bool = True,
         late: bool = False,
+        reads: tuple[str, ...] = (),
+        literal: bool = False,
     ) -> Callable[[Callable[[Node], Replacement]], Rule]:
         """Adds the decorated function as a rule; its docstring is the identity."""
 
@@ -160,6 +153,8 @@ class RuleSet:
                 late,
                 function,
                 tuple(examples),
+                reads,
+                literal,
             )
             self.rules.append(rule)
             return rule
@@ -177,6 +172,53 @@ class RuleSet:
             found = tuple(rule for rule in self.rules if rule.starts_at(op))
             self._by_op[op] = found
         return found
+
+    def for_node(self, node: Node) -> tuple[Rule, ...]:
+        """The rules that may start from `node`, told by a look at its operands."""
+        operands = node.operands
+        if not operands:
+            return self.at(node.op)
+        first, literal = operands[0], isinstance(operands[-1], Literal)
+        if isinstance(first, Literal):
+            key = node.op, None, True
+        else:
+            maker = first.node
+            key = node.op, None if maker is None else maker.op, literal
+        found = self._by_operands.get(key)
+        if found is None:
+            found = tuple([rule for rule in self.at(node.op) if _may_apply(rule, *key)])
+            self._by_operands[key] = found
+        return found
+
+
+def _may_apply(rule: Rule, op: OpDef, source: OpDef | None, literal: bool) -> bool:
+    read = source is not None and source.name in rule.reads
+    return (read or not rule.reads) and (literal or not rule.literal)
+
+
+RULE_SETS: dict[str, RuleSet] = {}
+"""Sets of rules by the name under which the pass ``apply_rules`` finds them."""
+
+ROUNDING: set[str] = set()
+"""The names of all rules of `RULE_SETS` that hold up to rounding alone."""
+
+NUMERICS: dict[str, Numerics] = {}
+"""The class of each rule of `RULE_SETS`, the farthest from exact of equal names."""
+
+
+def register_rules(name: str, rules: RuleSet) -> RuleSet:
+    """Makes a set of rules known as `name`; the set must have its rules by then.
+
+    Raises:
+        TypeError: If another set has the name.
+    """
+    if RULE_SETS.setdefault(name, rules) is not rules:
+        raise TypeError(f"there already is a set of rules {name!r}")
+    ROUNDING.update(rule.name for rule in rules.rules if not rule.algebraic)
+    for rule in rules.rules:
+        known = NUMERICS.get(rule.name, EXACT)
+        NUMERICS[rule.name] = max(known, rule.numerics, key=distance)
+    return rules
 
 
 def rewrite_greedily(graph: Graph, rewriter: Rewriter, rules: RuleSet) -> bool:
@@ -211,7 +253,7 @@ def rewrite_greedily(graph: Graph, rewriter: Rewriter, rules: RuleSet) -> bool:
             raise PassError(f"{rewriter.pass_name}: the rules do not come to an end")
         if is_dead(node, effects):
             rewriter.erase(node)
-        elif candidates := rules.at(node.op):
+        elif candidates := rules.for_node(node):
             rewriter.rewrite(node, partial(_first, node, candidates))
     rewriter.listener = None
     rewriter.ledger.visits += visits

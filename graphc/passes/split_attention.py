@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -33,7 +34,7 @@ class SplitAttention(GraphPass):
     """
 
     name: ClassVar[str] = "split_attention"
-    rounding: ClassVar[frozenset[str]] = frozenset({"split"})
+    rounding: ClassVar[Set[str]] = frozenset({"split"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count

@@ -14,6 +14,7 @@ from graphc.ir.ops import (
     convolution,
     dot_general,
     multiply,
+    optimization_barrier,
     reduce_sum,
     reshape,
     transpose,
@@ -107,8 +108,11 @@ class SplitContractions(GraphPass):
             return None
         groups = _moved(kernel, of_kernel.inner, of_kernel.outer, parts)
         sums = convolution(x, groups, **{**attributes, "groups": parts})
-        # A kernel stores what it has summed in the dtype that it is converted to.
-        sums = _converted(sums, _sum_dtype(result.dtype))
+        wide = _sum_dtype(result.dtype)
+        if wide is not result.dtype:
+            # A kernel stores what it has summed in the dtype that it is converted to; a
+            # conversion that nothing holds there moves to where the parts are read.
+            sums = optimization_barrier(convert(sums, dtype=wide))
         split = _split(sums, of_result.inner, parts)
         found = reduce_sum(split, axes=[of_result.inner])
         return "split_sum", [_converted(found, result.dtype)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar, final
@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Kind, Trait
-from graphc.ir.ops import pad, reshape
+from graphc.ir.ops import optimization_barrier, pad, reshape
 from graphc.ir.ops.along_axes import in_dtype, widen
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal
@@ -42,7 +42,7 @@ class SplitReductions(GraphPass):
     work: int = 32768
     programs: int = 256
     name: ClassVar[str] = "split_reductions"
-    rounding: ClassVar[frozenset[str]] = frozenset({"split"})
+    rounding: ClassVar[Set[str]] = frozenset({"split"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
@@ -102,7 +102,8 @@ def _split(node: Node, wanted: int) -> Proposal:
     value = _padded(node, value, longest, parts * each - sizes[longest])
     value = _reshaped(value, (*sizes[:longest], parts, each, *sizes[longest + 1 :]))
     inner = [n if n < longest else n + 1 for n in reduced]
-    value = node.op(value, axes=inner)
+    # Two reductions in a row would be made one again.
+    value = optimization_barrier(node.op(value, axes=inner))
     # What is left is the kept axes, and the parts where the longest run was.
     kept_before = sum(1 for n in range(longest) if n not in reduced)
     value = node.op(value, axes=[kept_before])

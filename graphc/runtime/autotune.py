@@ -173,10 +173,11 @@ def _measured(
             device.add(each.kernel, each.compiled)
             commands.append(device.bind(device.load(each.kernel), places))
         inputs = random_inputs(graph)
-        wanted = _results(device, kernel, places, inputs, commands[0])
+        wanted = launch_results(device, kernel, places, inputs, commands[0])
         right = [
-            all(map(_same, _results(device, kernel, places, inputs, command), wanted))
+            all(map(same_results, found, wanted))
             for command in commands
+            for found in [launch_results(device, kernel, places, inputs, command)]
         ]
         times: list[list[float]] = [[] for _ in commands]
         for _ in range(ROUNDS):
@@ -190,8 +191,8 @@ def _measured(
     ]
 
 
-def _results(
-    device: TunedDevice,
+def launch_results(
+    device: Device,
     kernel: Kernel,
     places: Sequence[int],
     inputs: Sequence[Any],
@@ -216,7 +217,7 @@ def _results(
     ]
 
 
-def _same(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> bool:
+def same_results(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> bool:
     """Whether two schedules compute the same: sums in another order are that, too."""
     if not dtype(wanted.dtype).is_float:
         return bool(np.array_equal(found, wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +36,19 @@ class Memory:
         return self.parameters + self.results - self.aliased + self.temporaries
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a program was compiled to, as a file can hold it.
+
+    Attributes:
+        facts: What made it and what it runs on, as JSON.
+        files: Its parts by name. All are native code, or lead to the running of some.
+    """
+
+    facts: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
 class Program(Protocol):
     """A compiled graph."""
 
@@ -51,6 +64,14 @@ class Program(Protocol):
 
     def explain(self, error: Exception) -> GraphcError | None:
         """What an error of a run means, or None if it speaks for itself."""
+        ...
+
+    def place(self, array: Any) -> Any:
+        """`array` where runs read it without another copy, for arguments that stay."""
+        ...
+
+    def pack(self) -> Packed | None:
+        """What the program was compiled to, or None if there is nothing to keep."""
         ...
 
     def memory(self) -> Memory | None:
@@ -69,17 +90,39 @@ class Program(Protocol):
 class Backend(Protocol):
     """A module that compiles graphs for one kind of target."""
 
-    @property
-    def PIPELINE(self) -> str:  # noqa: N802
-        """The passes that make a graph fit for the backend."""
+    def pipeline(self, device: str | None) -> str:
+        """The passes that make a graph fit for `device`; empty for none."""
         ...
 
-    def unavailable(self, device: str | None) -> str | None:
-        """Why the backend cannot run on `device` here, or None if it can."""
+    def unavailable(self, device: str | None, packed: bool = False) -> str | None:
+        """Why the backend cannot run on `device` here, or None if it can.
+
+        Args:
+            device: The device of a target.
+            packed: Whether it is only to run what was compiled before.
+        """
         ...
 
     def emit(self, graph: Graph) -> str:
         """The text that a lowered graph is compiled from."""
+        ...
+
+    def unpack(
+        self, packed: Packed, graph: Graph, device: str | None, donate: Sequence[int]
+    ) -> Program | None:
+        """The program that `Program.pack` packed, or None if it cannot run here.
+
+        Only for what is trusted: it is native code.
+
+        Args:
+            packed: What was packed.
+            graph: A graph with the parameters and results of the one it was made from.
+            device: The device of the target it was compiled for.
+            donate: The parameters that it may overwrite.
+
+        Raises:
+            LoadError: If it is damaged.
+        """
         ...
 
     def compile(

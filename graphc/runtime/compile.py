@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, check_graph
+from graphc.ir.nonfinite import watched
 from graphc.passes import Report, run_with_report
+from graphc.passes.checking import NUMERICS
+from graphc.passes.memory_budget import plan_memory
+from graphc.passes.micro_batch import MicroBatches
+from graphc.passes.precision import policy_text
 from graphc.runtime import load_backend
+from graphc.runtime.confirmation import confirm
 from graphc.runtime.executable import Executable
+from graphc.runtime.options import NAN
 from graphc.runtime.settings import Settings
 from graphc.runtime.stages import Stages
 from graphc.runtime.targets import find_emitter, find_target
+from graphc.runtime.watching import WatchedProgram
 
 
 def compile_graph(
@@ -19,33 +28,65 @@ def compile_graph(
     target: str = "xla",
     pipeline: str | None = None,
     donate: Sequence[int] = (),
+    precision: str = "float32",
+    memory_budget: int | str | None = None,
+    bindings: Mapping[str, int] | None = None,
+    check: str | None = None,
 ) -> Executable:
     """`graph` compiled for `target`, ready to be called with arrays.
 
     Args:
-        graph: A graph without dimension symbols; it stays as it is.
+        graph: A graph; it stays as it is.
         target: The name of a target; `graphc.runtime.targets.targets` lists them.
         pipeline: The passes to run instead of the target's own, by name or as text.
             They must leave what the target takes: for XLA, primitives and calls.
         donate: The positions of parameters whose arrays the results may overwrite.
             Put the results that replace donated parameters in the same order: an
             array is reused for the first result of its type that is left.
+        precision: The policy that float32 is computed by: passes that run first.
+        memory_budget: The bytes that a run may need by prediction, or text such as
+            ``"20GiB"``: passes that save memory are added until it fits.
+        bindings: The sizes of the graph's dimension symbols.
+        check: ``"numerics"`` compares the graph before and after each pass, and what
+            was compiled with the evaluator, on samples of the inputs; ``"nan"`` makes
+            runs whose results are not finite say which node made that, and donates
+            nothing.
 
     Raises:
         TargetError: For an unknown target, or one that is not available here.
         UnsupportedError: If the target does not serve something in the graph.
         GraphError: If the graph has dimension symbols, or `donate` names no parameter.
-        PassError: If a pass fails.
-        CompileError: If the target's compiler refuses the graph.
+        PassError: If a pass fails, or nothing fits into the memory budget.
+        CompileError: If the target's compiler refuses the graph, or a check of
+            numerics finds that it computes something else.
     """
     check_graph(graph, "compile")
     chosen = find_target(target)
     backend = load_backend(chosen.backend)
-    positions = _checked_donation(graph, donate)
+    positions = _checked_donation(graph, () if check == NAN else donate)
     stages = Stages(graph.name, Settings.read())
-    lowered, report = _lower(graph, _chosen(pipeline, backend.PIPELINE), stages)
+    passes = _chosen(pipeline, chosen.pipeline, precision)
+    bound = graph.bind(**bindings) if bindings else graph
+    check_bound(bound)
+    plan = None
+    if memory_budget is not None:
+        in_parts = lru_cache(MicroBatches(graph, bindings or {}))
+        with stages.timed("plan"):
+            plan = plan_memory(bound, passes, memory_budget, positions, in_parts)
+        passes = plan.pipeline or passes
+        bound = in_parts(plan.micro_batches) if plan.micro_batches > 1 else bound
+    run = watched(bound, len(donate)) if check == NAN else bound
+    lowered, report = _lower(run, passes, stages, check == NUMERICS)
     program = backend.compile(lowered, chosen.device, positions, stages)
-    return Executable(lowered, chosen.name, program, stages.seconds, report)
+    if check == NAN:
+        program = WatchedProgram(program, bound, lowered)
+    elif check == NUMERICS:
+        compared = confirm(bound, chosen.name, program, report)
+        if report is not None:
+            report.executed = compared
+    return Executable(
+        lowered, chosen.name, program, stages.seconds, report, positions, plan
+    )
 
 
 def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
@@ -60,17 +101,20 @@ def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
         TargetError, UnsupportedError, GraphError, PassError: As `compile_graph`.
     """
     check_graph(graph, "emit")
-    backend = find_emitter(target)
+    backend, device = find_emitter(target)
     stages = Stages(graph.name, Settings.read())
-    lowered, _ = _lower(graph, _chosen(pipeline, backend.PIPELINE), stages)
+    lowered, _ = _lower(graph, _chosen(pipeline, backend.pipeline(device)), stages)
     return backend.emit(lowered)
 
 
-def _chosen(pipeline: str | None, default: str) -> str:
-    return default if pipeline is None else pipeline
+def _chosen(pipeline: str | None, default: str, precision: str = "float32") -> str:
+    chosen = default if pipeline is None else pipeline
+    return ",".join(filter(None, [policy_text(precision), chosen]))
 
 
-def _lower(graph: Graph, pipeline: str, stages: Stages) -> tuple[Graph, Report | None]:
+def _lower(
+    graph: Graph, pipeline: str, stages: Stages, numerics: bool = False
+) -> tuple[Graph, Report | None]:
     """A copy of `graph` after the passes, and what they did."""
     check_bound(graph)
     stages.dump("input.gir", graph)
@@ -81,6 +125,7 @@ def _lower(graph: Graph, pipeline: str, stages: Stages) -> tuple[Graph, Report |
                 pipeline,
                 verify=stages.settings.verify,
                 dump_dir=stages.place("passes"),
+                check=NUMERICS if numerics else None,
             )
         else:
             lowered, report = graph.copy(), None

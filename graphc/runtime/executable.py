@@ -10,6 +10,8 @@ import numpy as np
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
 from graphc.passes import Report
+from graphc.passes.memory_bill import memory_bill
+from graphc.passes.memory_budget import MemoryPlan
 from graphc.runtime.backend import Memory, Program
 from graphc.runtime.kernel_costs import KernelReport
 
@@ -33,11 +35,15 @@ class Executable:
         program: Program,
         compile_seconds: Mapping[str, float],
         report: Report | None = None,
+        donated: Sequence[int] = (),
+        memory_plan: MemoryPlan | None = None,
     ) -> None:
         self.graph = graph
         self.target = target
         self.compile_seconds = dict(compile_seconds)
         self.report = report
+        self._donated = tuple(donated)
+        self._memory_plan = memory_plan
         self.program = program
         self._run = program.run
 
@@ -74,6 +80,15 @@ class Executable:
     def memory(self) -> Memory | None:
         """The memory of one run, or None where the target does not know."""
         return self.program.memory()
+
+    def memory_plan(self) -> MemoryPlan:
+        """What memory a run is predicted to need, and what for; print it for a bill.
+
+        It says too what was done to fit into the budget that the compile was given.
+        """
+        if self._memory_plan is None:
+            self._memory_plan = MemoryPlan(memory_bill(self.graph, self._donated))
+        return self._memory_plan
 
     def cost(self) -> dict[str, float] | None:
         """The target's estimates of one run, or None where it has none."""

@@ -6,34 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.codegen.triton.kernel import Kernel
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """The speed of a GPU as its maker states it, without sparsity.
-
-    Attributes:
-        name: The name.
-        bandwidth: Bytes per second from and to its memory.
-        narrow: Floating-point operations per second on 16-bit matrices.
-        single: Floating-point operations per second in float32.
-    """
-
-    name: str
-    bandwidth: float
-    narrow: float
-    single: float
-
-
-GPUS: dict[str, Gpu] = {
-    gpu.name: gpu
-    for gpu in (
-        Gpu("A100", 2.039e12, 312e12, 19.5e12),  # SXM, 80 GB
-        Gpu("H100", 3.35e12, 989e12, 67e12),  # SXM
-        Gpu("H200", 4.8e12, 989e12, 67e12),  # SXM
-    )
-}
-"""GPUs by name. Source: NVIDIA's data sheets of the A100, H100 and H200."""
+from graphc.passes.cost_model import GPUS, Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +24,11 @@ class KernelCost:
     launches: int
     seconds: float | None = None
 
-    def roofline(self, gpu: Gpu) -> float:
+    def roofline(self, gpu: Rates) -> float:
         """The least seconds that a launch takes on a GPU."""
         floats = [t.dtype.bits for t in self.kernel.pointers if t.dtype.is_float]
         narrow = min(floats, default=32) <= 16
-        speed = gpu.narrow if narrow else gpu.single
-        return max(self.kernel.bytes / gpu.bandwidth, self.kernel.flops / speed)
+        return gpu.roofline(self.kernel.bytes, self.kernel.flops, narrow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +41,19 @@ class KernelReport:
     """
 
     costs: tuple[KernelCost, ...]
-    gpu: Gpu = GPUS["H200"]
+    gpu: Rates = GPUS["H200"]
 
     def __str__(self) -> str:
         return _table(self.costs, self.gpu)
 
 
-def find_gpu(name: str) -> Gpu:
+def find_gpu(name: str) -> Rates:
     """The GPU that a device's name mentions; the H200 if it mentions none that is known."""
     known = (gpu for key, gpu in GPUS.items() if key in name)
     return next(known, GPUS["H200"])
 
 
-def _table(costs: Sequence[KernelCost], gpu: Gpu) -> str:
+def _table(costs: Sequence[KernelCost], gpu: Rates) -> str:
     """The costs as a table, the most expensive kernel first."""
     rows = [("us", f"{gpu.name} us", "launches", "grid", "MB", "MFLOP", "kernel")]
     for cost in sorted(costs, key=lambda c: -(c.seconds or _expected(c, gpu))):
@@ -104,5 +76,5 @@ def _table(costs: Sequence[KernelCost], gpu: Gpu) -> str:
     )
 
 
-def _expected(cost: KernelCost, gpu: Gpu) -> float:
+def _expected(cost: KernelCost, gpu: Rates) -> float:
     return cost.roofline(gpu) * cost.launches

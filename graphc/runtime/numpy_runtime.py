@@ -8,11 +8,9 @@ from typing import Any
 from graphc.ir.errors import GraphcError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
-from graphc.runtime.backend import Memory
+from graphc.runtime.backend import Memory, Packed
 from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.stages import Stages
-
-PIPELINE = ""
 
 
 class NumpyProgram:
@@ -34,6 +32,14 @@ class NumpyProgram:
         """None: the evaluator's errors are graphc's own."""
         return None
 
+    def place(self, array: Any) -> Any:
+        """`array` itself."""
+        return array
+
+    def pack(self) -> Packed | None:
+        """None: the graph is all there is."""
+        return None
+
     def memory(self) -> Memory | None:
         """Not known."""
         return None
@@ -47,8 +53,20 @@ class NumpyProgram:
         return None
 
 
-def unavailable(device: str | None) -> str | None:
+def pipeline(device: str | None) -> str:
+    """No passes: every op is evaluated as it stands."""
+    return ""
+
+
+def unavailable(device: str | None, packed: bool = False) -> str | None:
     """None: NumPy is always there."""
+    return None
+
+
+def unpack(
+    packed: Packed, graph: Graph, device: str | None, donate: Sequence[int]
+) -> NumpyProgram | None:
+    """None: nothing is ever packed."""
     return None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graphc.codegen.triton.plan import Plan
+from graphc.passes.cost_model import GPUS, Rates
 from graphc.runtime.backend import Memory
-from graphc.runtime.kernel_costs import GPUS, Gpu, KernelCost, KernelReport
+from graphc.runtime.kernel_costs import KernelCost, KernelReport
 
 
 def plan_memory(plan: Plan, code: int = 0) -> Memory:
@@ -37,7 +38,7 @@ def plan_cost(plan: Plan) -> dict[str, float]:
 def plan_kernels(
     plan: Plan,
     seconds: Mapping[int, float] | None = None,
-    gpu: Gpu = GPUS["H200"],
+    gpu: Rates = GPUS["H200"],
 ) -> KernelReport:
     """What each kernel of a plan costs.
 

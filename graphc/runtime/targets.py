@@ -43,6 +43,11 @@ class Target:
     check: str = CHECK
     kind: TargetKind = "device"
 
+    @property
+    def pipeline(self) -> str:
+        """The passes that graphs for this target go through; empty for none."""
+        return load_backend(self.backend).pipeline(self.device)
+
 
 _TRITON = "graphc[triton]"
 
@@ -92,17 +97,46 @@ def find_target(name: str) -> Target:
     return target
 
 
-def find_emitter(name: str) -> Backend:
-    """The backend that emits text for the target called `name`; no device is needed.
+def find_runner(name: str, packed: bool = False) -> Target:
+    """The target that runs here what is compiled for the target called `name`.
+
+    Programs for an architecture run on the device of their backend.
+
+    Args:
+        name: The name of a target.
+        packed: Whether it is only to run what was compiled before: what compiles may
+            then be missing.
+
+    Raises:
+        TargetError, UnsupportedError: As `find_target`.
+    """
+    target = _named(name)
+    if target.kind == "architecture":
+        target = _named(target.backend)
+    if packed and target.backend in BACKENDS and _unavailable(target, packed) is None:
+        return replace(target, available=True)
+    return find_target(target.name)
+
+
+def backend_name(name: str) -> str:
+    """The name of the backend that serves the target called `name`."""
+    return name.partition(":")[0]
+
+
+def find_emitter(name: str) -> tuple[Backend, str | None]:
+    """What emits text for the target called `name`, and the kind of device it is for.
+
+    No device is needed here.
 
     Raises:
         TargetError, UnsupportedError: As `find_target`, but for the device.
     """
     target = _named(name)
     try:
-        return load_backend(target.backend)
+        return load_backend(target.backend), target.device
     except (ImportError, KeyError):
-        return load_backend(find_target(name).backend)  # which says what is missing
+        found = find_target(name)  # which says what is missing
+        return load_backend(found.backend), found.device
 
 
 def _named(name: str) -> Target:
@@ -125,11 +159,11 @@ def _checked(target: Target) -> Target:
     return replace(target, available=reason is None, reason=reason)
 
 
-def _unavailable(target: Target) -> str | None:
+def _unavailable(target: Target, packed: bool = False) -> str | None:
     if target.backend not in BACKENDS:
         return f"this release generates no {target.backend.capitalize()} code"
     try:
         backend = load_backend(target.backend)
     except ImportError as error:
         return f"{target.backend} cannot be loaded: {error}"
-    return backend.unavailable(target.device)
+    return backend.unavailable(target.device, packed)

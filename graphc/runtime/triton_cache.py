@@ -8,23 +8,31 @@ import os
 import shutil
 import tempfile
 import weakref
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from graphc.codegen.triton.kernel import Kernel
+from graphc.files.store import SOURCES, Store
 from graphc.ir.errors import GraphcError
 
+KIND = "kernels"
+"""What the store calls compiled kernels."""
 
-@dataclass(frozen=True, slots=True)
+
 class Cache:
     """A directory of files named by what they were made from.
 
     Files appear whole or not at all, so several processes may share the directory. What
     is read is checked: a damaged file is as good as none.
+
+    Attributes:
+        store: What kernels were compiled to. Where it cannot be used, sources go to a
+            directory that is removed with the cache.
     """
 
-    directory: Path
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     def source(self, kernel: Kernel) -> Path:
         """The file that holds the source of a kernel; Triton reads kernels from files.
@@ -33,54 +41,50 @@ class Cache:
             GraphcError: If the file cannot be written.
         """
         text = kernel.source.encode()
-        path = self.directory / "kernels" / digest(text)[:16] / f"{kernel.name}.py"
+        path = self._sources / digest(text)[:16] / f"{kernel.name}.py"
         try:
-            intact = path.read_bytes() == text
+            if path.read_bytes() == text:
+                return path
         except OSError:
-            intact = False
-        if not intact:
-            self._write(path, text)
+            pass
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(text)
+            os.replace(file.name, path)
+        except OSError as error:
+            raise GraphcError(
+                f"the source of a kernel cannot be written: {error.strerror}",
+                received=str(path),
+                hint="GRAPHC_CACHE names another directory",
+            ) from error
         return path
 
     def read(self, key: str) -> bytes | None:
         """The payload kept under a key, or None if there is none that is intact."""
-        try:
-            content = self._entry(key).read_bytes()
-        except OSError:
-            return None
-        checksum, _, payload = content.partition(b"\n")
-        return payload if checksum.decode(errors="replace") == digest(payload) else None
+        return self.store.read(KIND, key)
 
     def write(self, key: str, payload: bytes) -> None:
-        """Keeps a payload under a key.
+        """Keeps a payload under a key, if that is possible."""
+        self.store.write(KIND, key, payload)
 
-        Raises:
-            GraphcError: If the file cannot be written.
-        """
-        self._write(self._entry(key), digest(payload).encode() + b"\n" + payload)
-
-    def _entry(self, key: str) -> Path:
-        return self.directory / "compiled" / key[:2] / key[2:]
-
-    def _write(self, path: Path, content: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(content)
-            os.replace(file.name, path)
-        except OSError as error:
-            raise GraphcError(
-                f"kernels cannot be kept: {error.strerror}",
-                received=str(path),
-                hint="GRAPHC_CACHE names another directory",
-            ) from error
+    @cached_property
+    def _sources(self) -> Path:
+        if self.store.prepare():
+            return self.store.directory / SOURCES
+        return temporary_directory(self) / SOURCES
 
 
 def temporary_cache(owner: object) -> Cache:
     """A cache in a directory that is removed when `owner` is gone."""
+    return Cache(Store(temporary_directory(owner)))
+
+
+def temporary_directory(owner: object) -> Path:
+    """A directory that is removed when `owner` is gone."""
     directory = tempfile.mkdtemp(prefix="graphc-")
     weakref.finalize(owner, shutil.rmtree, directory, ignore_errors=True)
-    return Cache(Path(directory))
+    return Path(directory)
 
 
 def import_kernel(path: Path | str, name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from graphc.codegen.triton.plan import (
     Loop,
     Step,
     obstacle,
+    repeats,
 )
 from graphc.ir.graph import Module
 from graphc.ir.opdef import OPS
@@ -72,6 +74,8 @@ class Commands:
                     yield partial(self._call_host, step, bases, at)
                 case Loop(length=None):
                     yield self._while(step, bases, at, around)
+                case Loop(length=int()) if repeats(step):
+                    yield self._counted(step, bases, at, around)
                 case Loop(number=number, length=int(length), body=body):
                     for index in range(length):
                         inside = {**at, number: index}
@@ -91,12 +95,28 @@ class Commands:
         records = (
             around is _as_it_is and obstacle((*step.condition, *step.body)) is None
         )
-        return _While(
+        return _Repeated(
             self._device,
-            lambda: bool(self._device.read(place, TensorType((), BOOL))),
+            lambda turns: bool(self._device.read(place, TensorType((), BOOL))),
             list(self.of(step.condition, bases, at, around)),
             list(self.of(step.body, bases, at, around)),
             records,
+        )
+
+    def _counted(
+        self,
+        step: Loop,
+        bases: Sequence[int],
+        at: Mapping[int, int],
+        around: Callable[[Launch, Command], Command],
+    ) -> Command:
+        length = step.length
+        return _Repeated(
+            self._device,
+            lambda turns: turns < cast(int, length),
+            (),
+            list(self.of(step.body, bases, at, around)),
+            around is _as_it_is and obstacle(step.body) is None,
         )
 
     def _run_branch(
@@ -127,17 +147,26 @@ class Commands:
             self._device.write(place.resolve(bases, at), content)
 
 
-class _While:
-    """A loop that the host ends. Its second step is recorded, if it can be."""
+class _Repeated:
+    """A loop whose steps are all the same. The second one is recorded, if it can be."""
 
     def __init__(
         self,
         device: Device,
-        goes_on: Callable[[], bool],
+        goes_on: Callable[[int], bool],
         condition: Sequence[Command],
         body: Sequence[Command],
         records: bool,
     ) -> None:
+        """A loop.
+
+        Args:
+            device: What the commands are for.
+            goes_on: Whether there is another turn after so many.
+            condition: What computes that.
+            body: What a turn does.
+            records: Whether turns can be recorded.
+        """
         self._device = device
         self._goes_on = goes_on
         self._condition = condition
@@ -149,7 +178,9 @@ class _While:
     def __call__(self) -> None:
         for command in self._condition:
             command()
-        while self._goes_on():
+        done = 0
+        while self._goes_on(done):
+            done += 1
             self._turns += 1
             if self._records and self._turns == 2:
                 self._recorded = self._device.record(self._turn)

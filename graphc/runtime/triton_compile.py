@@ -15,7 +15,12 @@ from typing import Any, Self, TypeAlias
 
 from graphc.codegen.triton.kernel import Kernel, signature
 from graphc.ir.errors import CompileError, GraphcError, TargetError
-from graphc.runtime.triton_cache import Cache, digest, temporary_cache
+from graphc.runtime.triton_cache import (
+    Cache,
+    digest,
+    temporary_cache,
+    temporary_directory,
+)
 from graphc.runtime.triton_version import unavailable, version
 from graphc.runtime.worker_process import RequestError, WorkerProcess
 
@@ -170,7 +175,7 @@ class Compiler:
     def _start(self) -> WorkerProcess:
         environment = {
             # Triton does not check what it reads from its own cache.
-            "TRITON_CACHE_DIR": str(temporary_cache(self).directory),
+            "TRITON_CACHE_DIR": str(temporary_directory(self)),
             "TRITON_ALWAYS_COMPILE": "1",
             "TRITON_DUMP_PTXAS_LOG": "1",
         }

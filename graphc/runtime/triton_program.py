@@ -6,19 +6,27 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.codegen.triton.memory import aligned
-from graphc.codegen.triton.plan import Launch, Plan
+from graphc.codegen.triton.plan import (
+    Launch,
+    Plan,
+    Step,
+    length_of,
+    limited,
+    obstacle,
+)
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Module
-from graphc.ir.types import U8, TensorType
+from graphc.ir.types import U8, TensorType, dtype
 from graphc.ir.values import Literal
-from graphc.runtime.backend import Memory
+from graphc.passes.cost_model import Rates
+from graphc.runtime.backend import Memory, Packed
 from graphc.runtime.device_arrays import DeviceArray, placed
-from graphc.runtime.kernel_costs import Gpu, KernelReport, find_gpu
+from graphc.runtime.kernel_costs import KernelReport, find_gpu
 from graphc.runtime.plan_costs import plan_cost, plan_kernels, plan_memory
 from graphc.runtime.triton_commands import Commands
 from graphc.runtime.triton_device import Command, Device, stored_nbytes
@@ -80,7 +88,6 @@ class TritonProgram:
         self._code = code
         numbers = [device.load(kernel) for kernel in plan.kernels]
         self._commands = Commands(device, numbers, module)
-        self._repeats = plan.obstacle is None
         self._own: dict[int, DeviceArray] = {}
         self._donated = frozenset(plan.donated)
         self._new_results = [
@@ -92,7 +99,8 @@ class TritonProgram:
         self._small_type = _bytes(size)
         self._seen: dict[int, int] = {}
         self._changes: Counter[int] = Counter()
-        self._schedules: OrderedDict[tuple[int, ...], _Schedule] = OrderedDict()
+        self._limiting = plan.limits
+        self._schedules: OrderedDict[_Key, _Schedule] = OrderedDict()
 
     def run(self, *arrays: Any) -> tuple[Any, ...]:
         """The results, one array each.
@@ -105,13 +113,27 @@ class TritonProgram:
         held = self._parameters(arrays)
         results = self._results(held)
         bases = self._bases(held, results)
-        self._schedule(bases).run(self.device, self._repeats)
+        self._schedule(bases, self._limits(arrays, held)).run(self.device)
         if self._on_host:
             return tuple(array.numpy() for array in results)
         return self._handed_out(results)
 
     def explain(self, error: Exception) -> GraphcError | None:
         """None: errors of a run are graphc's own."""
+        return None
+
+    def place(self, array: Any) -> Any:
+        """A copy of `array` on the device."""
+        if self._on_host:
+            return array
+        content = np.asarray(array)
+        type = TensorType(content.shape, dtype(content.dtype))
+        held = DeviceArray.new(self.device, type)
+        self.device.write(held.address, content)
+        return held
+
+    def pack(self) -> Packed | None:
+        """None: what runs here is kept in the cache of kernels."""
         return None
 
     def memory(self) -> Memory:
@@ -143,20 +165,46 @@ class TritonProgram:
 
             return timed
 
-        for command in self._commands.of(self.plan.steps, bases, {}, measured):
+        steps = self._steps(self._limits(copies, held))
+        for command in self._commands.of(steps, bases, {}, measured):
             command()
         return plan_kernels(self.plan, seconds, self._gpu)
 
-    def _schedule(self, bases: tuple[int, ...]) -> _Schedule:
+    def _limits(
+        self, arrays: Sequence[Any], held: Sequence[DeviceArray]
+    ) -> tuple[int, ...]:
+        """The values of the parameters that limit loops.
+
+        What lies on the host is known there; for anything else the host has to wait.
+        """
+        return tuple(
+            int(arrays[position])
+            if isinstance(arrays[position], (int, np.integer, np.ndarray))
+            else int(held[position].numpy())
+            for position in self._limiting
+        )
+
+    def _steps(self, limits: Sequence[int]) -> tuple[Step, ...]:
+        """The steps of a run in which limits have these values."""
+        if not limits:
+            return self.plan.steps
+        values = dict(zip(self._limiting, limits, strict=True))
+        return limited(self.plan.steps, values)
+
+    def _schedule(self, bases: tuple[int, ...], limits: tuple[int, ...]) -> _Schedule:
         """The commands of a run in which regions have these addresses."""
-        schedule = self._schedules.pop(bases, None)
+        key = bases, limits
+        schedule = self._schedules.pop(key, None)
         if schedule is None:
-            steps = partial(self._commands.of, self.plan.steps, bases, {})
+            steps = self._steps(limits)
+            commands = partial(self._commands.of, steps, bases, {})
             poison = self._poisoned(bases) if self._poison else ()
             schedule = _Schedule(
-                lambda: chain(poison, steps()), self.plan.length <= KEPT_COMMANDS
+                lambda: chain(poison, commands()),
+                length_of(steps) <= KEPT_COMMANDS,
+                obstacle(steps) is None,
             )
-        self._schedules[bases] = schedule  # the last to be forgotten
+        self._schedules[key] = schedule  # the last to be forgotten
         if len(self._schedules) > KEPT_SCHEDULES:
             self._schedules.popitem(last=False)
         return schedule
@@ -170,7 +218,7 @@ class TritonProgram:
         ]
 
     @property
-    def _gpu(self) -> Gpu:
+    def _gpu(self) -> Rates:
         """The GPU to compare with."""
         queue = self.device.queue
         return find_gpu("" if queue is None else queue.name)
@@ -315,6 +363,10 @@ class TritonProgram:
             self.device.write(start + constant.offset, array)
 
 
+_Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""The addresses of all regions and the values that limit loops."""
+
+
 def _bytes(count: int) -> TensorType:
     return TensorType((count,), U8)
 
@@ -340,29 +392,28 @@ class _Schedule:
     training loop, the commands are recorded, and each later run is one launch.
     """
 
-    def __init__(self, program: Callable[[], Iterator[Command]], keeps: bool) -> None:
+    def __init__(
+        self, program: Callable[[], Iterator[Command]], keeps: bool, repeats: bool
+    ) -> None:
         """Commands that are not made yet.
 
         Args:
             program: Makes them.
             keeps: Whether to keep them for the next run.
+            repeats: Whether they are the same in each run, so that they can be recorded.
         """
         self._program = program
         self._keeps = keeps
+        self._repeats = repeats
         self._kept: list[Command] | None = None
         self._recorded: Command | None = None
 
-    def run(self, device: Device, repeats: bool) -> None:
-        """Runs the commands.
-
-        Args:
-            device: What they are for.
-            repeats: Whether they are the same in each run, so that they can be recorded.
-        """
+    def run(self, device: Device) -> None:
+        """Runs the commands on the device that they are for."""
         if self._recorded is not None:
             self._recorded()
             return
-        if self._kept is not None and repeats:
+        if self._kept is not None and self._repeats:
             self._recorded = device.record(self._kept)
             if self._recorded is not None:
                 self._kept = None

@@ -13,10 +13,12 @@ from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE, emit_kernels
 from graphc.codegen.triton.plan import Plan
 from graphc.codegen.triton.planning import make_plan
 from graphc.codegen.triton.tuning import emit_tuned_kernels, load_table
-from graphc.ir.errors import GraphcError, TargetError
-from graphc.ir.graph import Graph
+from graphc.files.store import Store
+from graphc.ir.errors import CompileError, GraphcError, LoadError, TargetError
+from graphc.ir.graph import Graph, Module
+from graphc.ir.opdef import operand_types
 from graphc.runtime import cuda_driver
-from graphc.runtime.backend import Memory, Program
+from graphc.runtime.backend import Memory, Packed, Program
 from graphc.runtime.cuda_device import CudaDevice
 from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.plan_costs import plan_cost, plan_kernels, plan_memory
@@ -24,25 +26,29 @@ from graphc.runtime.stages import Stages
 from graphc.runtime.triton_cache import Cache
 from graphc.runtime.triton_compile import CompiledKernel, Compiler
 from graphc.runtime.triton_interpreter import InterpreterDevice
+from graphc.runtime.triton_packing import pack_plan, unpack_plan
 from graphc.runtime.triton_program import TritonProgram
 from graphc.runtime.triton_version import unavailable as triton_unavailable
-
-PIPELINE = "triton"
 
 INTERPRETER = "interpreter"
 """What stands for Triton's interpreter where a device is named."""
 
 
-def unavailable(device: str | None) -> str | None:
+def pipeline(device: str | None) -> str:
+    """The passes that end with a graph for each kernel, on any device."""
+    return "triton"
+
+
+def unavailable(device: str | None, packed: bool = False) -> str | None:
     """Why a graph cannot be compiled for a device, or None if it can.
 
     Args:
         device: An architecture, which only needs Triton; the interpreter; or None for
             the GPU of this machine.
+        packed: Whether machine code is there already, which needs no Triton.
     """
-    return triton_unavailable() or (
-        cuda_driver.unavailable() if device is None else None
-    )
+    missing = None if packed else triton_unavailable()
+    return missing or (cuda_driver.unavailable() if device is None else None)
 
 
 def emit(graph: Graph) -> str:
@@ -71,16 +77,56 @@ def compile(
             return TritonProgram(
                 text, plan, graph.module, interpreter(), on_host=True, poison=True
             )
-        compiled = compiler(stages.settings.cache).compile(plan.kernels, architecture)
+        compiled = compiler(stages.settings.store()).compile(plan.kernels, architecture)
         if directory is not None:
             _dump_compiled(directory, plan.kernels, compiled)
-        code = sum(len(each.binary) for each in compiled)
         if device is not None:
-            return CompiledProgram(text, plan, architecture, tuple(compiled))
+            return CompiledProgram(
+                text, plan, architecture, tuple(compiled), graph.module
+            )
         gpu = cuda()
-        for kernel, each in zip(plan.kernels, compiled, strict=True):
-            gpu.add(kernel, each)
-        return TritonProgram(text, plan, graph.module, gpu, poison=poison, code=code)
+        return _loaded(text, plan, compiled, graph.module, gpu, poison)
+
+
+def unpack(
+    packed: Packed, graph: Graph, device: str | None, donate: Sequence[int]
+) -> Program | None:
+    """The program of a packed launch plan, if this machine's GPU can run it.
+
+    Neither Triton nor a compiler is needed for it.
+    """
+    if cuda_driver.unavailable() is not None:
+        return None
+    gpu = cuda()
+    if packed.facts.get("architecture") != gpu.architecture:
+        return None
+    found = unpack_plan(packed)
+    plan = found.plan
+    if plan.parameters != tuple(p.type for p in graph.parameters):
+        raise LoadError("a packed plan has other parameters than its graph")
+    if [type for type, _ in plan.results] != operand_types(graph.results):
+        raise LoadError("a packed plan has other results than its graph")
+    if set(plan.donated) - set(donate):
+        raise LoadError("a packed plan overwrites parameters that it must not")
+    try:
+        return _loaded("", plan, found.compiled, found.module, gpu, poison=False)
+    except CompileError as error:
+        raise LoadError(f"packed machine code is damaged: {error}") from error
+
+
+def _loaded(
+    text: str,
+    plan: Plan,
+    compiled: Sequence[CompiledKernel],
+    module: Module,
+    gpu: CudaDevice,
+    poison: bool,
+) -> TritonProgram:
+    """A plan whose machine code is loaded on a GPU."""
+    for kernel, each in zip(plan.kernels, compiled, strict=True):
+        gpu.add(kernel, each)
+    code = sum(len(each.binary) for each in compiled)
+    return TritonProgram(text, plan, module, gpu, poison=poison, code=code)
 
 
 class CompiledProgram:
@@ -99,11 +145,21 @@ class CompiledProgram:
         plan: Plan,
         architecture: str,
         compiled: tuple[CompiledKernel, ...],
+        module: Module,
     ) -> None:
         self.text = text
         self.plan = plan
         self.architecture = architecture
         self.compiled = compiled
+        self._module = module
+
+    def place(self, array: Any) -> Any:
+        """`array` itself: nothing runs."""
+        return array
+
+    def pack(self) -> Packed:
+        """The launch plan, its constants and the machine code."""
+        return pack_plan(self.plan, self.compiled, self._module, self.architecture)
 
     def run(self, *arrays: Any) -> tuple[Any, ...]:
         """Raises a `TargetError`: this is for another machine."""
@@ -143,9 +199,9 @@ def cuda() -> CudaDevice:
 
 
 @functools.cache
-def compiler(directory: Path) -> Compiler:
-    """The compiler that keeps its results in a directory."""
-    return Compiler(Cache(directory))
+def compiler(store: Store | None) -> Compiler:
+    """The compiler that keeps its results in a store."""
+    return Compiler(None if store is None else Cache(store))
 
 
 def _architecture(device: str | None) -> str | None:

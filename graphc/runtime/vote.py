@@ -26,7 +26,6 @@ from graphc.ir.printer import print_node
 from graphc.ir.tolerance import node_ulp
 from graphc.ir.types import dtype
 from graphc.ir.values import Attributes, Literal, Operand, Value
-from graphc.runtime import load_backend
 from graphc.runtime.ballots import (
     Array,
     Dispute,
@@ -164,7 +163,7 @@ class _Polls:
 
     def alone(self) -> Iterator[Dispute]:
         """The disputes over what nodes make of the evaluator's operands."""
-        groups = sorted(_alike(self.graph), key=len)  # those of a program run as often
+        groups = sorted(alike(self.graph), key=len)  # those of a program run as often
         found = {
             name: dict(
                 itertools.chain.from_iterable(
@@ -235,7 +234,7 @@ class _Polls:
 
     def _by_body(self, node: Node) -> list[Array]:
         """What the evaluator makes of a composite's body."""
-        program = passes.run(_detached([node]), "decompose", bisect=0)
+        program = passes.run(detached([node]), "decompose", bisect=0)
         return list(evaluate(program, *self._read([node])))
 
     def _run_alone(
@@ -245,10 +244,10 @@ class _Polls:
 
         Each group consists of nodes that are alike, which one node of the program runs.
         """
-        program = _detached([group[0] for group in groups])
+        program = detached([group[0] for group in groups])
         try:
             # What a target cannot do without, and no other pass: nodes as written.
-            pipeline = load_backend(find_target(name).backend).PIPELINE
+            pipeline = find_target(name).pipeline
             lowered = passes.run(program, pipeline, bisect=0) if pipeline else program
             run = compile_graph(lowered, name, pipeline="")
         except UnsupportedError as error:
@@ -280,7 +279,7 @@ class _Polls:
         ]
 
 
-def _detached(nodes: Sequence[Node]) -> Graph:
+def detached(nodes: Sequence[Node]) -> Graph:
     """A graph of nodes that read parameters only."""
     graph = Graph("vote")
     results: list[Operand] = []
@@ -301,7 +300,7 @@ def _detached(nodes: Sequence[Node]) -> Graph:
     return graph
 
 
-def _alike(graph: Graph) -> list[list[Node]]:
+def alike(graph: Graph) -> list[list[Node]]:
     """The nodes without effects, in groups that differ in what they read alone."""
     groups: dict[object, list[Node]] = {}
     for node in _voted(graph):

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import jax
 import jax.export
 import jax.extend.mlir
 import numpy as np
+from jax.extend.lowering import JaxIrContext
 from jax.extend.mlir.dialects import stablehlo
+
+from graphc.ir.errors import LoadError
+from graphc.runtime.xla_cache import Kept, keeping
 
 Spec: TypeAlias = jax.ShapeDtypeStruct
 
@@ -42,19 +47,51 @@ def exported(
     Raises:
         jax.errors.JaxRuntimeError: If the text is no valid module.
     """
-    version = stablehlo.get_current_version()
-    # The last argument keeps operations of other dialects, such as shardings, as is.
-    artifact = jax.extend.mlir.serialize_portable_artifact(text, version, True)
     make = _signature if _probe(platform) else _exported_signature
     return dataclasses.replace(
         make(parameters, results, platform),
         fun_name=name,
-        mlir_module_serialized=artifact,
+        mlir_module_serialized=portable_artifact(text),
     )
 
 
+def portable_artifact(text: str) -> bytes:
+    """A StableHLO module in the form that later versions of StableHLO read, too.
+
+    Raises:
+        jax.errors.JaxRuntimeError: If the text is no valid module.
+    """
+    # The last argument keeps operations of other dialects, such as shardings, as is.
+    return jax.extend.mlir.serialize_portable_artifact(text, VERSION, True)
+
+
+def artifact_text(artifact: bytes) -> str:
+    """The text of the module that `portable_artifact` wrote.
+
+    Raises:
+        LoadError: If it is none, or of a version that is not known here.
+    """
+    try:
+        with JaxIrContext() as context:
+            stablehlo.register_dialect(context)
+            return str(jax.extend.mlir.deserialize_portable_artifact(artifact, context))
+    except (ValueError, RuntimeError) as error:
+        raise LoadError(
+            "a StableHLO artifact is damaged or too new",
+            received=str(error)[:200],
+        ) from None
+
+
+VERSION: str = stablehlo.get_current_version()
+"""The version of StableHLO that portable artifacts are written in."""
+
+
 def compiled(
-    function: Any, parameters: Sequence[Spec], host_calls: Sequence[Callable[..., Any]]
+    function: Any,
+    parameters: Sequence[Spec],
+    host_calls: Sequence[Callable[..., Any]],
+    kept: Kept | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> jax.stages.Compiled:
     """A jitted function compiled for parameters.
 
@@ -62,12 +99,15 @@ def compiled(
         function: What `jax.jit` returned for an exported function.
         parameters: The type of each parameter.
         host_calls: The Python functions that its program calls, by index.
+        kept: Where what was compiled before is looked for.
+        options: Options of XLA by name, which differ from its defaults.
     """
     lowered = function.lower(*parameters)
     if host_calls:
         # What jax itself fills when it lowers a callback.
         lowered._lowering.compile_args["host_callbacks"] += host_calls
-    return lowered.compile()
+    with keeping(kept):
+        return lowered.compile(compiler_options=dict(options) or None)
 
 
 @functools.cache

@@ -13,20 +13,31 @@ import jax.export
 import numpy as np
 
 from graphc.codegen.stablehlo import StableHLO, emit_module, emit_stablehlo
-from graphc.ir.errors import GraphcError
+from graphc.ir.errors import GraphcError, LoadError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
-from graphc.runtime.backend import Memory
+from graphc.runtime.backend import Memory, Packed
 from graphc.runtime.kernel_costs import KernelReport
 from graphc.runtime.stages import Stages
+from graphc.runtime.xla_cache import Kept, RecordedExecutables, StoredExecutables
 from graphc.runtime.xla_errors import compile_error
-from graphc.runtime.xla_export import Spec, compiled, exported
+from graphc.runtime.xla_export import (
+    VERSION,
+    Spec,
+    artifact_text,
+    compiled,
+    exported,
+    portable_artifact,
+)
 
-PIPELINE = "xla"
+
+def pipeline(device: str | None) -> str:
+    """The passes for a kind of device: those for CPUs know how XLA's backend there is."""
+    return "xla:cpu" if _platform(device) == "cpu" else "xla"
 
 
-def unavailable(device: str | None) -> str | None:
+def unavailable(device: str | None, packed: bool = False) -> str | None:
     """Why XLA has no device of this kind, or None if it has."""
     try:
         jax.devices(device)
@@ -49,7 +60,9 @@ def compile(
     stages.dump("stablehlo.mlir", module.text)
     with stages.timed("compile"):
         try:
-            program = XlaProgram(graph, module, device, donate)
+            store = stages.settings.store()
+            kept = None if store is None else StoredExecutables(store)
+            program = XlaProgram(graph, module, device, donate, kept)
         except jax.errors.JaxRuntimeError as error:
             raise compile_error(error, graph, module) from error
     if stages.dumps:
@@ -75,12 +88,14 @@ class XlaProgram:
         module: StableHLO,
         device: str | None,
         donate: Sequence[int],
+        kept: Kept | None = None,
     ) -> None:
         types = [p.type for p in graph.parameters]
         returned = operand_types(graph.results)
         specs = [_spec(type) for type in types]
         self.text = module.text
         self._graph, self._module = graph, module
+        self._device, self._donate = device, donate
         # jax makes 64-bit numbers 32-bit unless told otherwise.
         self._wide = any(type.dtype.bits == 64 for type in (*types, *returned))
         with self._context(device):
@@ -96,7 +111,8 @@ class XlaProgram:
                 donate_argnums=_reusable(donate, types, returned),
             )
             host_calls = [_host_call(node) for node in module.host_calls]
-            self.compiled = compiled(self.jitted, specs, host_calls)
+            options = _options(module.text, _platform(device))
+            self.compiled = compiled(self.jitted, specs, host_calls, kept, options)
         # jax 0.10 refuses its own 4-bit arrays when a compiled program is called.
         packed = any(type.dtype is I4 for type in types)
         call: Callable[..., Any] = self.jitted if packed else self.compiled
@@ -120,6 +136,31 @@ class XlaProgram:
             return compile_error(error, self._graph, self._module)
         return None
 
+    def place(self, array: Any) -> Any:
+        """`array` as jax's own, on the device that the program runs on."""
+        with self._context(self._device):
+            return jax.device_put(array)
+
+    def pack(self) -> Packed | None:
+        """The StableHLO module and XLA's executable of it.
+
+        None for a program that calls back into Python.
+        """
+        if self._module.host_calls:
+            return None
+        artifact = portable_artifact(self.text)
+        recorded = RecordedExecutables()
+        module = StableHLO(artifact_text(artifact), ())
+        XlaProgram(self._graph, module, self._device, self._donate, recorded)
+        facts = {
+            "jax": jax.__version__,
+            "platform": _platform(self._device),
+            "stablehlo": VERSION,
+            "keys": sorted(recorded.payloads),
+        }
+        executables = {f"executable_{i}": p for i, p in enumerate(recorded.in_order())}
+        return Packed(facts, {"module.mlirbc": artifact, **executables})
+
     def memory(self) -> Memory | None:
         """The memory of one run."""
         known = self.compiled.memory_analysis()
@@ -141,6 +182,53 @@ class XlaProgram:
     def kernels(self, *arrays: Any) -> KernelReport | None:
         """None: XLA's kernels are its own affair."""
         return None
+
+
+def unpack(
+    packed: Packed, graph: Graph, device: str | None, donate: Sequence[int]
+) -> XlaProgram | None:
+    """The program of a packed module.
+
+    XLA's executable is used if it was made for this processor by this jax; otherwise
+    the module is compiled.
+    """
+    if packed.facts.get("platform") != _platform(device):
+        return None
+    files = dict(packed.files)
+    module = StableHLO(artifact_text(files.pop("module.mlirbc", b"")), ())
+    keys = packed.facts.get("keys")
+    names = [f"executable_{i}" for i in range(len(files))]
+    if (
+        not isinstance(keys, list)
+        or not all(isinstance(key, str) for key in keys)
+        or len(set(keys)) != len(keys)
+        or len(keys) != len(names)
+        or files.keys() != set(names)
+    ):
+        raise LoadError("a packed program has other executables than it says")
+    executables = [files[name] for name in names]
+    recorded = RecordedExecutables(dict(zip(keys, executables, strict=True)))
+    try:
+        return XlaProgram(graph, module, device, donate, recorded)
+    except _OTHER_MODULE as error:
+        raise LoadError(
+            "a packed StableHLO module does not compile", received=str(error)[:200]
+        ) from error
+
+
+_OTHER_MODULE = (jax.errors.JaxRuntimeError, KeyError, TypeError, ValueError)
+"""What jax raises for a module that has not the entry that its caller says."""
+
+
+def _options(text: str, platform: str) -> dict[str, str]:
+    """Where XLA must not do as it does by default.
+
+    For CPUs, it takes barriers away before it merges what computes the same, which
+    undoes rematerialization.
+    """
+    if platform == "cpu" and "stablehlo.optimization_barrier" in text:
+        return {"xla_disable_hlo_passes": "cse_barrier_expander"}
+    return {}
 
 
 def _platform(device: str | None) -> str:

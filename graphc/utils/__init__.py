@@ -1,4 +1,4 @@
-"""What Keras's ``keras.utils`` offers: data sets, labels, progress bars, seeds."""
+"""What Keras's ``keras.utils`` offers: data sets, labels, progress bars, seeds, plots."""
 
 from graphc.frontend.config import (
     disable_interactive_logging,
@@ -6,6 +6,7 @@ from graphc.frontend.config import (
     is_interactive_logging_enabled,
 )
 from graphc.frontend.dtypes import standardize_dtype
+from graphc.frontend.models.plotting import model_to_dot, plot_model
 from graphc.frontend.naming import clear_session
 from graphc.frontend.nearest_names import suggest_nearest
 from graphc.frontend.preprocessing import normalize, pad_sequences, to_categorical
@@ -27,9 +28,11 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "is_interactive_logging_enabled",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "set_random_seed",
     "standardize_dtype",
     "to_categorical",

@@ -77,6 +77,16 @@ def test_opt_times_dumps_and_writes_a_file(gir: Path, tmp_path: Path) -> None:
     assert "cse" in result.stderr
 
 
+def test_opt_says_what_was_checked_and_what_is_promised() -> None:
+    text = SCALE.replace("multiply", "power")
+    checked = invoke("opt", "-", "-p", "canonicalize,cse", "--check", text=SCALE)
+    assert checked.exit_code == 0, checked.output
+    assert "rewrites: equal over finite fields; the same bits" in checked.stderr
+    assert "result 0: exact" in checked.stderr
+    promised = invoke("opt", "-", "-p", "cse", "--numerics", text=text)
+    assert promised.stderr.strip() == "result 0: exact"
+
+
 def test_opt_counts_kernels() -> None:
     bound = str(parse(SCALE).bind(B=2))
     result = invoke("opt", "-", "-p", "triton", "--time-passes", text=bound)

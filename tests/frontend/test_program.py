@@ -61,6 +61,21 @@ def test_program_runs_and_updates_state(target: str) -> None:
     assert len(program.executables) == 1
 
 
+def test_what_no_run_replaces_is_placed_once() -> None:
+    program, total = counting()
+    program.options = CompileOptions("xla")
+    scale, _ = program.state
+    program([X])
+    placed = scale.array()
+    assert type(placed) is type(total.array())  # which the program made
+    program([X])
+    assert scale.array() is placed
+    scale.assign(np.array(2.0, F32))
+    program([X])
+    np.testing.assert_array_equal(total, 4 * X)
+    assert type(scale.array()) is type(placed)
+
+
 def test_written_state_is_in_the_order_of_the_parameters() -> None:
     first, second, unread = (
         graphc.Variable(np.ones(3, F32), name=name)
@@ -226,6 +241,7 @@ def test_interrupt_while_a_program_runs_keeps_its_results(monkeypatch: Any) -> N
         press()
         return executable(*arrays)
 
+    interrupted.program = executable.program  # type: ignore[attr-defined]
     monkeypatch.setitem(program._executables, key, interrupted)
     program._last = (None, None)
     with pytest.raises(KeyboardInterrupt):

@@ -22,7 +22,7 @@ FEWEST, MOST = 20, 200
 GROUP = 10
 """How many programs one test takes."""
 
-PIPELINES = [*sorted(PASSES), "default", "kernels", "shuffled"]
+PIPELINES = [*sorted(PASSES), "default", "kernels", "shuffled", "orders"]
 SHARE = 3
 """How many of the pipelines a program of the default run gets."""
 

@@ -8,7 +8,8 @@ from graphc.ir.exact import evaluate_exact
 from graphc.ir.opdef import Kind, Trait
 from graphc.ir.ops import OPS
 from graphc.ir.payload import Payload, exact, opaque
-from tests.op_samples import bound_graph, sample_arrays, sample_cases
+from graphc.testing.op_samples import bound_graph, sample_arrays
+from tests.op_samples import sample_cases
 
 UNCOVERED = {"bitcast_reshape"}
 """Ops that have no exact meaning: those that move parts of floats around."""

@@ -28,11 +28,11 @@ from graphc.ir.tolerance import mismatch
 from graphc.ir.types import F64
 from graphc.passes.canonicalize import RULES
 from graphc.passes.meaning import Meaning
+from graphc.passes.pattern import traced
 from graphc.passes.rule import NumericsClass, Rule
-from tests.equivalence import assert_same_meaning, random_arrays
-from tests.mutation.mutants import ROOT, Mutant
-from tests.op_cases import dtype_cover, own_cases
-from tests.op_samples import (
+from graphc.testing.equivalence import assert_same_meaning, random_arrays
+from graphc.testing.op_cases import dtype_cover, own_cases
+from graphc.testing.op_samples import (
     SIZES,
     bound_graph,
     build_sample,
@@ -40,7 +40,8 @@ from tests.op_samples import (
     sample_graph,
     sample_module,
 )
-from tests.passes.test_rules import apply, programs
+from graphc.testing.rule_cases import apply_rule
+from tests.mutation.mutants import ROOT, Mutant
 from tests.runtime.test_ops_xla import check, odd_cases
 
 MOST_OPS = 24
@@ -284,8 +285,8 @@ def check_rule(rule: Rule) -> None:
     fired = 0
     for example in rule.examples:
         fires = False
-        for graph in programs(example):
-            result, count = apply(rule, graph)
+        for graph in traced(example):
+            result, count = apply_rule(rule, graph)
             if not count:
                 continue
             fires = True
@@ -295,7 +296,7 @@ def check_rule(rule: Rule) -> None:
             if rule.numerics.kind is NumericsClass.EXACT:
                 arrays = random_arrays(graph, _rng(), special=True)
                 assert_same_meaning(graph, result, arrays)
-            assert apply(rule, result) == (result, 0)
+            assert apply_rule(rule, result) == (result, 0)
         assert fires, f"{rule.name} does not fire"
         fired += fires
     assert fired

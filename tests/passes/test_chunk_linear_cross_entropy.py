@@ -10,8 +10,8 @@ import pytest
 from graphc.ir import Graph, evaluate, parse
 from graphc.passes import ChunkLinearCrossEntropy, run, run_with_report
 from graphc.runtime.compile import compile_graph
+from graphc.testing.equivalence import random_arrays
 from tests.closeness import assert_close
-from tests.equivalence import random_arrays
 from tests.passes.linear_losses import STEP
 
 FUSED = "fuse_linear_cross_entropy{least_mib=0},autodiff,inline,(canonicalize,cse,dce)*"

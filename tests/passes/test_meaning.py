@@ -25,9 +25,10 @@ from graphc.passes import (
 )
 from graphc.passes.canonicalize import RULES
 from graphc.passes.meaning import Meaning
+from graphc.passes.pattern import traced
 from graphc.passes.rule import Rule
-from tests.op_samples import sample_graph
-from tests.passes.test_rules import apply, programs
+from graphc.testing.op_samples import sample_graph
+from graphc.testing.rule_cases import apply_rule
 
 DIFFERENCE = """
 graph @f(%x: f32[3,4], %y: f32[3,4]) -> (f32[3,4]) {
@@ -123,10 +124,10 @@ def test_algebraic_rules_hold_over_finite_fields(rule: Rule):
     if not rule.algebraic:
         pytest.skip("holds up to rounding")
     for example in rule.examples:
-        for graph in programs(example):
+        for graph in traced(example):
             if any(p.dtype.bits < 32 for p in graph.parameters):
                 continue  # over finite fields floats are all the same
-            result, fired = apply(rule, graph)
+            result, fired = apply_rule(rule, graph)
             assert not fired or Meaning(graph).difference(result) is None
 
 

@@ -41,7 +41,7 @@ from graphc.ir.ops import (
     xor,
 )
 from graphc.passes import run_with_report
-from tests.equivalence import assert_same_meaning, random_arrays
+from graphc.testing.equivalence import assert_same_meaning, random_arrays
 
 
 def filled(value: Any, *shape: int) -> Any:

@@ -45,7 +45,7 @@ def test_numerics_classes_print():
     assert list(map(str, classes)) == [
         "exact",
         "reassociates",
-        "approx(2)",
+        "approx(2 ulp)",
         "precision(bf16)",
     ]
 

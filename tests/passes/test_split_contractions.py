@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphc.codegen.triton.module import emit_kernels
 from graphc.ir import evaluate, parse
 from graphc.ir.tolerance import mismatch
 from graphc.passes import Pipeline, run
+from graphc.passes.graph_pass import pass_text
 from graphc.passes.split_contractions import SplitContractions
-from tests.equivalence import random_arrays
+from graphc.testing.equivalence import random_arrays
 
 EAGER = SplitContractions(least_terms=8)
 
@@ -55,6 +57,26 @@ def test_parts_of_sums_are_kept_in_float32():
     assert str(parts.results[0].type) == "f32[2,4,6]"
     assert str(total.results[0].type) == "f32[4,6]"
     assert result.op.name == "convert"
+
+
+def test_parts_of_convolutions_are_stored_in_float32():
+    graph = parse(
+        CONVOLUTION.format(
+            x="bf16[32,6,6,16]",
+            w="bf16[32,6,6,16]",
+            y="bf16[3,3,16,16]",
+            labels="f01b_i01o->01bf",
+            more="",
+        ).replace("f32", "bf16")
+    )
+    split = f"{pass_text(EAGER)},canonicalize{{late=true}},cse,dce,fusion"
+    lowered = run(graph, split)
+    parts, *_ = lowered.nodes
+    assert parts.op.name == "call"
+    assert parts.results[0].type.dtype.name == "f32"
+    source = emit_kernels(lowered)[parts.attributes["graph"]].source
+    assert "tl.dot(" in source
+    assert ".to(tl.bfloat16)" not in source.split("tl.store(")[1]
 
 
 def test_a_product_with_a_vector_becomes_a_reduction(check_pass):

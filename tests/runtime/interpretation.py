@@ -18,8 +18,7 @@ from graphc.ir import Graph, OpDef, UnsupportedError, Value, building, evaluate,
 from graphc.ir.ops import OPS, constant, convert
 from graphc.ir.tolerance import inaccuracy, mismatch
 from graphc.ir.types import F32, I32
-from graphc.runtime.xla_runtime import PIPELINE
-from tests.op_cases import Array, dtype_cover, own_cases
+from graphc.testing.op_cases import Array, dtype_cover, own_cases
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +74,7 @@ def readable(value: Value) -> Value:
 def op_programs(op: OpDef, rng: np.random.Generator) -> Iterator[Program]:
     """The samples of an op, and others with every dtype in each place."""
     for number, case in enumerate([*own_cases(op, rng), *dtype_cover(op, rng)]):
-        lowered = passes.run(case.graph, PIPELINE)
+        lowered = passes.run(case.graph, "xla")
         yield Program(f"{op.name}-{number}", lowered, case.arrays)
 
 
@@ -84,7 +83,7 @@ def random_programs(seeds: Sequence[int]) -> Iterator[Program]:
     for seed in seeds:
         graph = random_program(seed, nodes=20)
         bound = graph.bind(**sizes(graph))
-        yield Program(f"random-{seed}", passes.run(bound, PIPELINE), inputs(graph))
+        yield Program(f"random-{seed}", passes.run(bound, "xla"), inputs(graph))
 
 
 def interpret(

@@ -10,6 +10,7 @@ import pytest
 
 import graphc
 from graphc import ops, passes
+from graphc.codegen.triton import plan
 from graphc.codegen.triton.planning import make_plan
 from graphc.ir import CompileError, Graph, TargetError, evaluate
 from graphc.ir.tolerance import mismatch
@@ -91,7 +92,7 @@ def test_loops_and_branches():
         made.check(W, X)
     for body in (
         lambda w, x: ops.while_loop(
-            lambda i, w: i < 3, lambda i, w: (i + 1, w + x), (0, w)
+            lambda i, w: i != 3, lambda i, w: (i + 1, w + x), (0, w)
         ),
         lambda w, x: ops.cond(ops.sum(x) > 0.0, lambda: w + x, lambda: w),
     ):
@@ -105,7 +106,7 @@ def test_the_body_of_a_loop_is_recorded_once():
     made = Loaded(
         traced(
             lambda w, x: ops.while_loop(
-                lambda i, w: i < 5, lambda i, w: (i + 1, w + x), (0, w)
+                lambda i, w: i != 5, lambda i, w: (i + 1, w + x), (0, w)
             )
         ),
         donate=(0,),
@@ -115,6 +116,51 @@ def test_the_body_of_a_loop_is_recorded_once():
         made.double.calls.clear()
         w = made.program.run(w, X)[1]
     np.testing.assert_allclose(w.numpy(), W + 20 * X)
+    assert made.double.calls.count("cuGraphLaunch") == 5
+    assert "cuStreamBeginCapture_v2" not in made.double.calls
+
+
+def counting() -> Loaded:
+    """A loop that runs as often as the caller says."""
+    graph = graphc.trace(
+        lambda n, w, x: ops.while_loop(
+            lambda i, n, w: i < n, lambda i, n, w: (i + 1, n, w + x), (2, n, w)
+        )[2],
+        graphc.TensorSpec((), "int32"),
+        graphc.TensorSpec((2, 4)),
+        graphc.TensorSpec((2, 4)),
+    )
+    return Loaded(passes.run(graph, "decompose,dce"), donate=(1,))
+
+
+def test_a_loop_that_counts_to_what_is_passed_is_one_graph():
+    made = counting()
+    assert "loop i0 < %n - 2" in str(made.program.plan)
+    assert made.program.plan.obstacle is None
+    w, wanted = W, W
+    for turn, steps in enumerate([4, 4, 4, 1, 2, 7, 4]):
+        made.double.calls.clear()
+        (w,) = made.program.run(np.array(steps, np.int32), w, X)
+        wanted = wanted + max(0, steps - 2) * X
+        if turn in (2, 6):
+            assert made.double.calls.count("cuGraphLaunch") == 1
+            assert "cuLaunchKernel" not in made.double.calls
+            assert not any("DtoH" in call for call in made.double.calls)
+        np.testing.assert_allclose(w.numpy(), wanted)
+    on_device = DeviceArray.new(made.device, tensor_type("i32[]"))
+    made.device.write(on_device.address, np.array(6, np.int32))
+    (w,) = made.program.run(on_device, w, X)
+    np.testing.assert_allclose(w.numpy(), wanted + 4 * X)
+
+
+def test_the_steps_of_long_loops_are_recorded_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plan, "UNROLLED", 3)
+    made = counting()
+    w = W
+    for _ in range(3):
+        made.double.calls.clear()
+        (w,) = made.program.run(7, w, X)
+    np.testing.assert_allclose(w.numpy(), W + 15 * X)
     assert made.double.calls.count("cuGraphLaunch") == 5
     assert "cuStreamBeginCapture_v2" not in made.double.calls
 

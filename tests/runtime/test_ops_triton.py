@@ -15,9 +15,11 @@ import pytest
 from graphc.codegen.triton.module import emit_kernel
 from graphc.ir import OpDef, Trait, UnsupportedError, parse
 from graphc.runtime.compile import compile_graph
-from tests.op_cases import Array, Case, dtype_cases, each_op, is_plain, own_cases
-from tests.op_programs import ALL_OPS, default_cases, joined, programs
-from tests.runtime.agreement import assert_agreement
+from graphc.testing.agreement import assert_agreement
+from graphc.testing.checks import results_on
+from graphc.testing.op_cases import Case, dtype_cases, own_cases
+from tests.op_cases import each_op
+from tests.op_programs import ALL_OPS, default_cases, programs
 from tests.triton_target import TARGET
 
 pytest.importorskip("triton")
@@ -29,27 +31,12 @@ def served(ops: Sequence[OpDef]) -> list[OpDef]:
     return [op for op in ops if not op.no_kernel]
 
 
-def results_by_triton(cases: Sequence[Case]) -> list[list[Array]]:
-    """What Triton says of each case, all of them in one program."""
-    run = compile_graph(joined(case.graph for case in cases), target=TARGET)
-    results = iter(run(*(array for case in cases for array in case.arrays)))
-    return [[np.asarray(next(results)) for _ in case.graph.results] for case in cases]
-
-
 def check(groups: Sequence[Sequence[Case]]) -> None:
     """Compares what Triton says of the cases of each op with what the reference says."""
-    alone = [case for cases in groups for case in cases if not is_plain(case)]
-    plain = [case for cases in groups for case in cases if is_plain(case)]
-    found = {
-        id(case): [
-            np.asarray(r) for r in compile_graph(case.graph, TARGET)(*case.arrays)
-        ]
-        for case in alone
-    }
-    if plain:
-        found |= dict(zip(map(id, plain), results_by_triton(plain), strict=True))
+    every = [case for cases in groups for case in cases]
+    found = iter(results_on(TARGET, every))
     for cases in groups:
-        assert_agreement(cases, [found[id(case)] for case in cases])
+        assert_agreement(cases, [next(found) for _ in cases])
 
 
 @pytest.mark.parametrize("ops", programs(served(ALL_OPS)))

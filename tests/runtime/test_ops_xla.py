@@ -12,41 +12,26 @@ import pytest
 
 from graphc.ir import GraphError, Kind, OpDef
 from graphc.ir.types import DTYPES
-from graphc.runtime.compile import compile_graph
-from tests.equivalence import random_arrays
-from tests.op_cases import (
-    Array,
+from graphc.testing.agreement import assert_agreement, flushed
+from graphc.testing.checks import results_on
+from graphc.testing.equivalence import random_arrays
+from graphc.testing.op_cases import (
     Case,
     dtype_cases,
-    each_op,
     in_dtype,
-    is_plain,
     own_cases,
 )
-from tests.op_programs import ALL_OPS, default_cases, joined, programs
-from tests.op_samples import bound_graph, sample_types
-from tests.runtime.agreement import assert_agreement, flushed
-
-
-def results_by_xla(cases: Sequence[Case]) -> list[list[Array]]:
-    """What XLA says of each case, all of them compiled together."""
-    run = compile_graph(joined(case.graph for case in cases), pipeline="decompose")
-    results = iter(run(*(array for case in cases for array in case.arrays)))
-    return [[np.asarray(next(results)) for _ in case.graph.results] for case in cases]
+from graphc.testing.op_samples import bound_graph, sample_types
+from tests.op_cases import each_op
+from tests.op_programs import ALL_OPS, default_cases, programs
 
 
 def check(groups: Sequence[Sequence[Case]], by_element: bool = False) -> None:
     """Compares what XLA says of the cases of each op with what the reference says."""
-    alone = [case for cases in groups for case in cases if not is_plain(case)]
-    plain = [case for cases in groups for case in cases if is_plain(case)]
-    found = {
-        id(case): [np.asarray(r) for r in compile_graph(case.graph)(*case.arrays)]
-        for case in alone
-    }
-    if plain:
-        found |= dict(zip(map(id, plain), results_by_xla(plain), strict=True))
+    every = [case for cases in groups for case in cases]
+    found = iter(results_on("xla", every, "decompose"))
     for cases in groups:
-        assert_agreement(cases, [found[id(case)] for case in cases], by_element)
+        assert_agreement(cases, [next(found) for _ in cases], by_element)
 
 
 @pytest.mark.parametrize("ops", programs(ALL_OPS))

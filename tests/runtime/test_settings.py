@@ -19,6 +19,15 @@ def test_what_is_asked_for():
     assert Settings.read(environment) == wanted
     assert Settings.read({}).cache == Path.home() / ".cache" / "graphc"
     assert Settings.read({"GRAPHC_CACHE": "kept"}).cache == Path("kept")
+    assert Settings.read({"GRAPHC_CACHE": "off"}).store() is None
+    store = Settings.read({"GRAPHC_CACHE": "kept", "GRAPHC_CACHE_LIMIT": "7"}).store()
+    assert store is not None
+    assert (store.directory, store.limit) == (Path("kept"), 7 << 20)
+
+
+def test_a_limit_is_a_number():
+    with pytest.raises(GraphcError, match="GRAPHC_CACHE_LIMIT must be a number of MiB"):
+        Settings.read({"GRAPHC_CACHE_LIMIT": "2GB"})
 
 
 def test_a_switch_is_0_or_1():

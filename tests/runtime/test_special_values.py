@@ -15,8 +15,8 @@ from graphc.ir import Graph, TensorType, building, dtype, evaluate
 from graphc.ir.ops import OPS
 from graphc.ir.types import BF16, BOOL, DTYPES, F16, F32, F64, DType
 from graphc.runtime.compile import compile_graph
+from graphc.testing.equivalence import assert_same_bits
 from tests.closeness import assert_close
-from tests.equivalence import assert_same_bits
 
 VALUES = [-np.inf, -2.5, -2, -1, -0.5, -0.0, 0.0, 0.5, 1, 2, 3, np.inf, np.nan]
 EXACT = ("divide", "remainder", "next_after", "sign", "abs", "ceil", "floor")

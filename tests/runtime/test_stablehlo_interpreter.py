@@ -10,9 +10,9 @@ from graphc.codegen.stablehlo import emit_stablehlo
 from graphc.ir import Graph, Kind, OpDef, Trait, Value, building, inline
 from graphc.ir.ops import OPS, constant, convert, scatter, top_k
 from graphc.ir.types import F32, I32
-from tests.op_cases import Array, Case, make_case
-from tests.op_samples import sample_module
-from tests.runtime.agreement import assert_agreement
+from graphc.testing.agreement import assert_agreement
+from graphc.testing.op_cases import Array, Case, make_case
+from graphc.testing.op_samples import sample_module
 
 ROOT = Path(__file__).parents[2]
 

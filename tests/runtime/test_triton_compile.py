@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from graphc.codegen.triton.kernel import Kernel
+from graphc.files.store import Store
 from graphc.ir.errors import CompileError, TargetError
 from graphc.runtime import triton_version
 from graphc.runtime.triton_cache import Cache
@@ -56,9 +57,9 @@ def test_fused_multiply_add_is_a_choice(triton_compiler: Compiler):
 def test_results_are_kept_and_damaged_ones_made_again(
     triton_compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(triton_compiler, "_cache", Cache(tmp_path))
+    monkeypatch.setattr(triton_compiler, "_cache", Cache(Store(tmp_path / "kept")))
     compiled = triton_compiler.compile([scaled()], "sm_80")
-    (entry,) = tmp_path.glob("compiled/*/*")
+    (entry,) = tmp_path.glob("kept/kernels/*/*")
     intact = entry.read_bytes()
     entry.write_bytes(intact.replace(b'"registers"', b'"Registers"'))
     assert triton_compiler.compile([scaled()], "sm_80") == compiled

@@ -11,9 +11,10 @@ from graphc import ops, passes
 from graphc.codegen.triton.planning import make_plan
 from graphc.ir import GraphError, evaluate
 from graphc.ir.tolerance import mismatch
+from graphc.passes.cost_model import GPUS
 from graphc.runtime import triton_program
 from graphc.runtime.device_arrays import DeviceArray
-from graphc.runtime.kernel_costs import GPUS, find_gpu
+from graphc.runtime.kernel_costs import find_gpu
 from graphc.runtime.triton_program import TritonProgram
 from tests.evaluator_device import EvaluatorDevice, lowered
 

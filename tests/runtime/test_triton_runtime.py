@@ -20,6 +20,7 @@ from graphc.runtime.cuda_device import CudaDevice
 from graphc.runtime.cuda_driver import Driver
 from graphc.runtime.device_arrays import DeviceArray
 from graphc.runtime.executable import Executable
+from graphc.runtime.settings import Settings
 from graphc.runtime.triton_compile import CompiledKernel
 from tests.cuda_double import CudaDouble, compiled
 from tests.triton_kernels import kernel_of
@@ -152,7 +153,7 @@ def test_every_architecture_compiles(
     program = executable.program
     assert isinstance(program, triton_runtime.CompiledProgram)
     assert all(each.spills == 0 for each in program.compiled)
-    triton_runtime.compiler(tmp_path).close()
+    triton_runtime.compiler(Settings.read().store()).close()
 
 
 def test_every_kernel_is_dumped(
@@ -225,7 +226,7 @@ def gpu(compiler: CompilerDouble, monkeypatch: pytest.MonkeyPatch) -> CudaDevice
         add(kernel, code)
 
     monkeypatch.setattr(gpu, "add", added)
-    monkeypatch.setattr(triton_runtime, "unavailable", lambda device: None)
+    monkeypatch.setattr(triton_runtime, "unavailable", lambda *of: None)
     monkeypatch.setattr(triton_runtime, "cuda", lambda: gpu)
     monkeypatch.setattr(gpu, "double", double, raising=False)
     return gpu

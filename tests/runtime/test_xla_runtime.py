@@ -11,7 +11,7 @@ from graphc.ir import Graph, Location, TensorType, building, tensor_type
 from graphc.ir.ops import add, constant, multiply
 from graphc.ir.types import DTYPES, DType
 from graphc.runtime.compile import compile_graph
-from tests.equivalence import special_array
+from graphc.testing.equivalence import special_array
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
 

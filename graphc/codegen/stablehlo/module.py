@@ -22,6 +22,7 @@ from graphc.codegen.stablehlo import (
 )
 from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.text import function_type, string_text, type_text
+from graphc.ir.collection import collection_paused
 from graphc.ir.errors import GraphcError, UnsupportedError
 from graphc.ir.graph import Graph, Node, fresh_name
 from graphc.ir.location import Location
@@ -81,6 +82,7 @@ def emit_stablehlo(graph: Graph, platform: str = "cpu") -> str:
     return emit_module(graph, platform).text
 
 
+@collection_paused()
 def emit_module(graph: Graph, platform: str = "cpu") -> StableHLO:
     """As `emit_stablehlo`, with the node that each line was written for."""
     locations = Locations()
@@ -142,8 +144,10 @@ def _emit_elementwise(writer: FunctionWriter, node: Node, spelling: Spelling) ->
     else:
         operands = [o.type.with_shape(result.shape) for o in node.operands]
         types = function_type(operands, [result])
-    operation = spelling.stablehlo or node.op.name
-    writer.assign(node, f"stablehlo.{operation} {', '.join(names)} : {types}")
+        if spelling.signature is Signature.ARROW:
+            types = f"{', '.join(map(type_text, operands))} -> {type_text(result)}"
+    operation = spelling.operation or f"stablehlo.{node.op.name}"
+    writer.assign(node, f"{operation} {', '.join(names)} : {types}")
 
 
 class Locations:

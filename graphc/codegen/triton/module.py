@@ -14,6 +14,7 @@ from graphc.codegen.triton.mathematics import helper_source
 from graphc.codegen.triton.ordering import ordering_body
 from graphc.codegen.triton.scatter import scatter_body
 from graphc.codegen.triton.writer import RESERVED
+from graphc.ir.collection import collection_paused
 from graphc.ir.cost import graph_cost
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
@@ -25,6 +26,7 @@ DEFAULT_ARCHITECTURE = "sm_90"
 """The GPU that kernels are made for unless another is named."""
 
 
+@collection_paused()
 def emit_kernels(graph: Graph) -> dict[str, Kernel]:
     """The kernels of all kernel graphs that `graph` and its callees call, by name.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from graphc.codegen.triton.kernel import Kernel
@@ -11,6 +11,9 @@ from graphc.ir.types import TensorType
 from graphc.ir.values import Attributes
 
 RegionKind: TypeAlias = Literal["parameter", "constants", "arena", "result"]
+
+UNROLLED = 20_000
+"""The most steps of a loop that are recorded one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,23 @@ class HostCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How often a loop runs that counts up to what the caller passes.
+
+    Attributes:
+        parameter: The number of the parameter, an integer.
+        start: What the loop counts from.
+    """
+
+    parameter: int
+    start: int
+
+    def length(self, value: int) -> int:
+        """How often the loop runs if the parameter has a value."""
+        return max(0, value - self.start)
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """Steps that run again and again.
 
@@ -143,7 +163,7 @@ class Loop:
     """
 
     number: int
-    length: int | None
+    length: int | Limit | None
     condition: tuple[Step, ...]
     predicate: Address | None
     body: tuple[Step, ...]
@@ -237,9 +257,11 @@ class Plan:
         return list(_launches(self.steps, 1))
 
     @property
-    def length(self) -> int:
-        """How many steps a run takes, loops of unknown length counted as one step."""
-        return _length(self.steps)
+    def limits(self) -> tuple[int, ...]:
+        """The parameters whose values say how often loops run."""
+        loops = (step for step in _nested(self.steps) if isinstance(step, Loop))
+        found = {x.length.parameter for x in loops if isinstance(x.length, Limit)}
+        return tuple(sorted(found))
 
     @property
     def obstacle(self) -> str | None:
@@ -248,6 +270,29 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join(_lines(self)) + "\n"
+
+
+def limited(steps: Sequence[Step], values: Mapping[int, int]) -> tuple[Step, ...]:
+    """Steps with the lengths that loops have for values of the parameters.
+
+    Args:
+        steps: Some steps of a plan.
+        values: The value of each parameter that limits a loop.
+    """
+    found: list[Step] = []
+    for step in steps:
+        if isinstance(step, Loop):
+            length = step.length
+            if isinstance(length, Limit):
+                length = length.length(values[length.parameter])
+            condition = limited(step.condition, values)
+            body = limited(step.body, values)
+            step = replace(step, length=length, condition=condition, body=body)
+        elif isinstance(step, Branch):
+            branches = tuple(limited(branch, values) for branch in step.branches)
+            step = replace(step, branches=branches)
+        found.append(step)
+    return tuple(found)
 
 
 def obstacle(steps: Sequence[Step]) -> str | None:
@@ -259,7 +304,50 @@ def obstacle(steps: Sequence[Step]) -> str | None:
             return "the host reads which branch to take"
         if isinstance(step, Loop) and step.length is None:
             return "the host reads whether a loop goes on"
+        if isinstance(step, Loop) and repeats(step):
+            return "a loop is too long to be recorded with what is around it"
     return None
+
+
+def repeats(loop: Loop) -> bool:
+    """Whether a loop does the same in each of its steps, which are many."""
+    return (
+        isinstance(loop.length, int)
+        and loop.length * length_of(loop.body) > UNROLLED
+        and all(
+            term.loop != loop.number
+            for step in _nested(loop.body)
+            for address in _addresses(step)
+            for term in address.terms
+        )
+    )
+
+
+def length_of(steps: Sequence[Step]) -> int:
+    """How many steps a run takes, loops that are not unrolled counted as one step."""
+    return sum(
+        length_of(step.body) * step.length
+        if isinstance(step, Loop) and isinstance(step.length, int) and not repeats(step)
+        else 1
+        for step in steps
+    )
+
+
+def _addresses(step: Step) -> Sequence[Address]:
+    """The places that a step by itself names."""
+    match step:
+        case Launch(arguments=arguments):
+            return arguments
+        case Copy(source=source, target=target):
+            return source, target
+        case Fill(target=target):
+            return (target,)
+        case HostCall(operands=operands, results=results):
+            return [address for address, _ in (*operands, *results)]
+        case Branch(index=index):
+            return (index,)
+        case Loop(predicate=predicate):
+            return () if predicate is None else (predicate,)
 
 
 def _nested(steps: Sequence[Step]) -> Iterator[Step]:
@@ -287,21 +375,15 @@ def _launches(
         if isinstance(step, Launch):
             yield step.kernel, times
         inside = times
-        if isinstance(step, Branch) or (isinstance(step, Loop) and step.length is None):
-            inside = None
-        elif isinstance(step, Loop) and step.length is not None and times is not None:
-            inside = times * step.length
+        match step:
+            case Loop(length=int(length)):
+                inside = None if times is None else times * length
+            case Loop() | Branch():
+                inside = None
+            case _:
+                pass
         for inner in _parts(step):
             yield from _launches(inner, inside)
-
-
-def _length(steps: Sequence[Step]) -> int:
-    return sum(
-        _length(step.body) * step.length
-        if isinstance(step, Loop) and step.length is not None
-        else 1
-        for step in steps
-    )
 
 
 # -- text ------------------------------------------------------------------------------
@@ -347,7 +429,11 @@ def _step_text(plan: Plan, step: Step) -> Iterator[str]:
             written = ", ".join(f"{place(at)} : {type}" for at, type in results)
             yield f"host {op}({read}) -> ({written})"
         case Loop(number=number, length=length, predicate=predicate):
-            if predicate is None:
+            if isinstance(length, Limit):
+                limit = plan.regions[length.parameter].name
+                less = f" - {length.start}" if length.start else ""
+                yield f"loop i{number} < {limit}{less}"
+            elif predicate is None:
                 yield f"loop i{number} < {length}"
             else:
                 yield f"loop i{number} while {place(predicate)} after"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from graphc.codegen.triton import plan as plans
 from graphc.codegen.triton.kernel import Kernel, Tiles
@@ -18,7 +20,7 @@ _CLASSES: dict[str, type[Any]] = {
     for each in (
         *(plans.Plan, plans.Region, plans.Constant, plans.Address, plans.Term),
         *(plans.Launch, plans.Copy, plans.Fill, plans.HostCall, plans.Loop),
-        *(plans.Branch, Kernel, Tiles),
+        *(plans.Limit, plans.Branch, Kernel, Tiles),
     )
 }
 
@@ -35,12 +37,10 @@ def plan_from_json(text: str) -> Plan:
         GraphcError: If the text is no plan.
     """
     try:
-        found = _decoded(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise GraphcError(f"the text is no launch plan: {error}") from error
-    if not isinstance(found, Plan):
-        raise GraphcError("the text is no launch plan", received=text[:80])
-    return found
+        return _decoded(json.loads(text), Plan)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise GraphcError(f"the text is no launch plan: {reason!s:.200}") from error
 
 
 def _encoded(value: object) -> Any:
@@ -57,14 +57,74 @@ def _encoded(value: object) -> Any:
     return value
 
 
-def _decoded(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_decoded(each) for each in cast(list[Any], value))
-    if not isinstance(value, dict):
+def _decoded(value: Any, wanted: Any) -> Any:
+    """What `value` spells, of a type as annotations say it.
+
+    Raises:
+        ValueError, TypeError: If it spells nothing of that type.
+    """
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return _decoded(value, _member(value, arguments))
+    if origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple:
+        if isinstance(value, list):
+            return _elements(cast(list[Any], value), arguments)
+    elif wanted is TensorType:
+        return tensor_type(_content(value, "type", str))
+    elif wanted in _CLASSES.values():
+        return _instance(wanted, _content(value, wanted.__name__, list))
+    elif origin is not None:  # of mappings, whose entries are plain JSON
+        found = dict(_content(value, "map", list))
+        if all(_fits(each, arguments) for each in found.items()):
+            return found
+    elif type(value) is wanted:
         return value
-    ((name, content),) = cast(dict[str, Any], value).items()
-    if name == "type":
-        return tensor_type(content)
-    if name == "map":  # of plain JSON, such as attributes
-        return dict(content)
-    return _CLASSES[name](*(_decoded(each) for each in content))
+    raise ValueError(f"expected {wanted}, not {str(value)[:80]!a}")
+
+
+def _elements(values: list[Any], types: tuple[Any, ...]) -> tuple[Any, ...]:
+    if types[-1] is Ellipsis:
+        return tuple(_decoded(each, types[0]) for each in values)
+    pairs = zip(values, types, strict=True)
+    return tuple(_decoded(each, type) for each, type in pairs)
+
+
+def _instance(wanted: type[Any], content: list[Any]) -> Any:
+    return wanted(*_elements(content, _field_types(wanted)))
+
+
+@functools.cache
+def _field_types(wanted: type[Any]) -> tuple[Any, ...]:
+    hints = get_type_hints(wanted)
+    return tuple(hints[field.name] for field in dataclasses.fields(wanted))
+
+
+def _content(value: Any, key: str, wanted: type[Any]) -> Any:
+    """What stands under the only key of a JSON object."""
+    if not isinstance(value, dict) or list(cast(Any, value)) != [key]:
+        raise ValueError(f"expected {key}, not {str(cast(Any, value))[:80]!a}")
+    content = cast(dict[str, Any], value)[key]
+    if not isinstance(content, wanted):
+        raise ValueError(f"expected a {wanted.__name__} for {key}")
+    return content
+
+
+def _member(value: Any, types: tuple[Any, ...]) -> Any:
+    """Which type of a union `value` spells."""
+    if isinstance(value, dict):
+        names = set(cast(dict[str, Any], value))
+        return next((t for t in types if {t.__name__} == names), types[0])
+    for type_ in types:
+        if type(value) is type_ or (value is None and type_ is NoneType):
+            return type_
+    return types[0]
+
+
+def _fits(entry: tuple[Any, Any], types: tuple[Any, ...]) -> bool:
+    return all(
+        wanted is Any or type(each) is wanted
+        for each, wanted in zip(entry, types, strict=True)
+    )

@@ -17,12 +17,14 @@ from graphc.codegen.triton.plan import (
     Fill,
     HostCall,
     Launch,
+    Limit,
     Loop,
     Plan,
     Region,
     Step,
     Term,
 )
+from graphc.codegen.triton.trip_counts import count_trips
 from graphc.ir.errors import UnsupportedError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Trait, operand_types
@@ -414,31 +416,54 @@ def _while(
     body: Graph,
 ) -> Sequence[View]:
     types = operand_types(node.operands)
+    length = _trip_count(planner, node, operands, cond, body)
     carried = _carried(planner, operands, types, body)
     predicates: list[View] = []
 
     def plan_condition() -> None:
-        predicates.extend(planner.run(cond, carried))
-        planner.read(predicates[0], planner.tick())
+        if length is None:
+            predicates.extend(planner.run(cond, carried))
+            planner.read(predicates[0], planner.tick())
 
     def plan_body() -> None:
         found = planner.run(body, carried)
         _carry(planner, found, carried, carried, types)
 
-    around = _enter(planner, 1)
+    around = _enter(planner, length if isinstance(length, int) else 1)
     condition = planner.steps_of(plan_condition)
     steps = planner.steps_of(plan_body)
     _leave(planner, carried)
     planner.drafts.append(
         lambda homes: Loop(
             around.number,
-            None,
+            length,
             _finished(condition, homes),
-            _address(predicates[0], homes),
+            _address(predicates[0], homes) if predicates else None,
             _finished(steps, homes),
         )
     )
     return carried
+
+
+def _trip_count(
+    planner: _Planner, node: Node, operands: Sequence[View], cond: Graph, body: Graph
+) -> int | Limit | None:
+    """How often a `while` runs, if that is known before its first step.
+
+    What a loop counts up to must be a number or what the caller passes, which then need
+    not be read from the device.
+    """
+    found = count_trips(node, cond, body)
+    if found is None:
+        return None
+    limit = node.operands[found.limit] if isinstance(found.limit, int) else found.limit
+    if isinstance(limit, Literal):
+        return max(0, int(limit.value) - found.start)
+    assert isinstance(found.limit, int)
+    view = operands[found.limit]
+    if not view.is_whole or view.buffer not in planner.parameters:
+        return None
+    return Limit(planner.parameters.index(view.buffer), found.start)
 
 
 def _scan(

@@ -17,6 +17,7 @@ from graphc.codegen.triton.reduction_space import (
     depends_on,
     value_of,
 )
+from graphc.codegen.triton.shifted_sums import ShiftedTotal, shifted_sum
 from graphc.codegen.triton.sums import MAXIMUM, Total
 from graphc.codegen.triton.writer import Tile, TileAxis
 from graphc.ir.graph import Node
@@ -167,13 +168,20 @@ def _emit_passes(
 ) -> None:
     """Writes a pass over `r` for each level of reductions, and one for the results."""
     emitter.writer.axes[space.r] = TileAxis(1, f"RBLOCK{loops.suffix}", None)
-    for level in _levels(space.reductions):
-        totals = [_Running(emitter, space, node) for node in level]
-        with _chunks(emitter, space, loops):
-            for total in totals:
-                total.include()
+    done: set[Node] = set()
+    levels = _levels(space.reductions)
+    for level, following in zip(levels, [*levels[1:], []], strict=True):
+        totals = [_Running(emitter, space, n) for n in level if n not in done]
+        for total in totals:
+            done.update(total.take([n for n in following if n not in done]))
+        if totals:
+            with _chunks(emitter, space, loops):
+                for total in totals:
+                    total.include()
         for total in totals:
             total.finish()
+        for total in totals:
+            total.finish_taken()
     placed = _placed(space, stores)
     whole = [each for each in placed if space.r in depends_on(each[2])]
     kept = [each for each in placed if each not in whole]
@@ -215,11 +223,22 @@ class _Running:
             axes,
             f"{name}_terms",
         )
+        self._taken: list[ShiftedTotal] = []
         self._places = ""
         if self._block.finds:
             self._places = writer.fresh(f"{name}_places")
             zero = writer.full("0", writer.index_type, axes)
             writer.line(f"{self._places} = {zero}")
+
+    def take(self, following: Sequence[Node]) -> list[Node]:
+        """Declares the sums of the next pass that can be computed in this one."""
+        found = [shifted_sum(node, self._node, self._space) for node in following]
+        self._taken = [
+            ShiftedTotal(self._emitter, self._space, each)
+            for each in found
+            if each is not None
+        ]
+        return [total.node for total in self._taken]
 
     def include(self) -> None:
         """Writes how a tile of terms is added."""
@@ -227,10 +246,12 @@ class _Running:
         x = value_of(node.operands[0])
         term = self._emitter.value(x, self._space.coordinates[x])
         tile = _masked(self._emitter, self._space, node, term)
+        best = self._total.tile.text
         if not self._block.finds:
+            for taken in self._taken:
+                taken.include(tile, best)
             self._total.include(tile)
             return
-        best = self._total.tile.text
         sign = ">" if self._block.combiner is MAXIMUM else "<"
         better = f"{tile} {sign} {best}"
         if x.type.dtype.is_float:
@@ -246,6 +267,12 @@ class _Running:
         """Writes how the lanes become one."""
         total = self._total.tile.text
         _finish(self._emitter, self._space, self._node, total, self._places)
+
+    def finish_taken(self) -> None:
+        """Writes the results of the sums that were computed in the same pass."""
+        for taken in self._taken:
+            terms = taken.terms(self._total.tile.text)
+            _finish(self._emitter, self._space, taken.node, terms, "")
 
 
 def _levels(reductions: Sequence[Node]) -> list[list[Node]]:

@@ -2,7 +2,8 @@
 
 from graphc.frontend.layers import registry as _registry
 from graphc.frontend.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
-from graphc.frontend.layers.attention import MultiHeadAttention
+from graphc.frontend.layers.adapted_normalization import Normalization
+from graphc.frontend.layers.attention import GroupQueryAttention, MultiHeadAttention
 from graphc.frontend.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -19,6 +20,7 @@ from graphc.frontend.layers.core import (
     Masking,
 )
 from graphc.frontend.layers.einsum_dense import EinsumDense
+from graphc.frontend.layers.group_normalization import GroupNormalization
 from graphc.frontend.layers.input_layer import Input, InputLayer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
@@ -37,6 +39,7 @@ from graphc.frontend.layers.normalization import (
     LayerNormalization,
     Rescaling,
     RMSNormalization,
+    UnitNormalization,
 )
 from graphc.frontend.layers.pooling import (
     AveragePooling1D,
@@ -71,6 +74,8 @@ from graphc.frontend.layers.reshaping import (
     ZeroPadding2D,
 )
 from graphc.frontend.layers.rnn import GRU, LSTM, RNN, SimpleRNN
+from graphc.frontend.layers.soft_attention import AdditiveAttention, Attention
+from graphc.frontend.layers.spectral_normalization import SpectralNormalization
 from graphc.frontend.layers.wrapper import Bidirectional, TimeDistributed, Wrapper
 
 AvgPool1D = AveragePooling1D
@@ -94,6 +99,8 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -126,6 +133,8 @@ __all__ = [
     "GlobalMaxPool2D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
@@ -144,6 +153,7 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
@@ -158,9 +168,11 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling2D",
     "Wrapper",
     "ZeroPadding2D",

@@ -1,4 +1,4 @@
-"""Multi-head attention."""
+"""Multi-head attention, with a key and a value for each head or for several."""
 
 from __future__ import annotations
 
@@ -21,58 +21,77 @@ _WEIGHT_OPTIONS = {
 }
 
 
-class MultiHeadAttention(Layer):
-    """Attention in several heads (Vaswani et al., "Attention Is All You Need", 2017).
-
-    Inputs: query (batch, T, features), value and key (batch, S, features). Output:
-    (batch, T, output features).
+class HeadAttention(Layer):
+    """The base of attention layers with heads: what they build and compute.
 
     Args:
-        num_heads: The number of heads.
-        key_dim: The size of a head's query and key.
-        value_dim: The size of a head's value; `key_dim` by default.
+        query_heads: The number of the query's heads.
+        key_heads: The number of the key's and value's, which divides it.
+        key_size: The size of a head's query and key.
+        value_size: The size of a head's value.
         dropout: The fraction of attention weights to drop in training.
         use_bias: Whether the projections have biases.
-        output_shape: The size of the output's last axis; the query's by default.
+        output_size: The size of the output's last axis; the query's if it is None.
         seed: A seed for dropout.
+        sliding_window: The least distance of steps that do not see each other; None if
+            all do.
+        use_gate: Whether what heads return is multiplied by the sigmoid of a
+            projection of the query.
         keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
             ``constraint`` of the projections, and what `Layer` takes.
+
+    Raises:
+        ValueError: If `sliding_window` is no positive integer.
     """
 
     def __init__(
         self,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int | None = None,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        output_shape: Any = None,
-        seed: int | None = None,
+        query_heads: int,
+        key_heads: int,
+        key_size: int,
+        value_size: int,
+        *,
+        dropout: float,
+        use_bias: bool,
+        output_size: int | None,
+        seed: int | None,
+        sliding_window: int | None,
+        use_gate: bool,
         **keywords: Any,
     ) -> None:
         self._weight_options = {
             name: keywords.pop(name) for name in _WEIGHT_OPTIONS if name in keywords
         }
         super().__init__(**keywords)
-        self.num_heads = positive_integer("num_heads", num_heads)
-        self.key_dim = positive_integer("key_dim", key_dim)
-        self.value_dim = key_dim if value_dim is None else value_dim
+        self._query_heads = query_heads
+        self._key_heads = key_heads
+        self._key_size = key_size
+        self._value_size = value_size
+        self._output_size = output_size
         self.dropout = dropout
         self.use_bias = use_bias
-        self.projected_shape = output_shape
         self.seed = seed
+        self.sliding_window = (
+            None
+            if sliding_window is None
+            else positive_integer("sliding_window", sliding_window)
+        )
+        self.use_gate = use_gate
         self.seed_generator = random.SeedGenerator(seed) if dropout > 0 else None
         self.supports_masking = True
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         """Creates the projections."""
         key_shape = value_shape if key_shape is None else key_shape
-        self.query_dense = self._projection("query", self.key_dim)
-        self.key_dense = self._projection("key", self.key_dim)
-        self.value_dense = self._projection("value", self.value_dim)
-        size = self.projected_shape
-        size = query_shape[-1] if size is None else size
-        size = size if isinstance(size, int) else tuple(size)[-1]
+        queries, keys = self._query_heads, self._key_heads
+        self.query_dense = self._projection("query", queries, self._key_size)
+        self.key_dense = self._projection("key", keys, self._key_size)
+        self.gate_dense: Any = None
+        if self.use_gate:
+            self.gate_dense = self._projection("gate", queries, self._value_size)
+            self.gate_dense.ensure_built_for(query_shape)
+        self.value_dense = self._projection("value", keys, self._value_size)
+        size = query_shape[-1] if self._output_size is None else self._output_size
         self.output_dense = EinsumDense(
             "abcd,cde->abe",
             output_shape=(None, size),
@@ -81,7 +100,7 @@ class MultiHeadAttention(Layer):
             dtype=self.dtype_policy,
             **self._weight_options,
         )
-        heads = (query_shape[0], query_shape[1], self.num_heads, self.value_dim)
+        heads = (query_shape[0], query_shape[1], queries, self._value_size)
         for layer, shape in (
             (self.query_dense, query_shape),
             (self.key_dense, key_shape),
@@ -91,10 +110,11 @@ class MultiHeadAttention(Layer):
             layer.ensure_built_for(shape)
         self.built = True
 
-    def _projection(self, name: str, size: int) -> EinsumDense:
+    def _projection(self, name: str, heads: int, size: int) -> EinsumDense:
         return EinsumDense(
             "abc,cde->abde",
-            output_shape=(None, self.num_heads, size),
+            output_shape=(None, heads, size),
+            activation="sigmoid" if name == "gate" else None,
             bias_axes="de" if self.use_bias else None,
             name=name,
             dtype=self.dtype_policy,
@@ -148,15 +168,20 @@ class MultiHeadAttention(Layer):
             attended, weights = self._attend(q, k, v, mask, bool(drops))
         else:
             attended = ops.dot_product_attention(
-                q, k, v, mask=mask, scale=1.0 / math.sqrt(self.key_dim)
+                q, k, v, mask=mask, scale=1.0 / math.sqrt(self._key_size)
             )
             weights = None
+        if self.gate_dense is not None:
+            attended = attended * self.gate_dense(query)
         output = self.output_dense(attended)
         return (output, weights) if return_attention_scores else output
 
     def _attend(self, q: Any, k: Any, v: Any, mask: Any, drops: bool) -> Any:
         """Attention step by step: with dropout, and with the weights to return."""
-        q = q * (1.0 / math.sqrt(self.key_dim))
+        if self._key_heads != self._query_heads:
+            shared = self._query_heads // self._key_heads
+            k, v = ops.repeat(k, shared, axis=2), ops.repeat(v, shared, axis=2)
+        q = q * (1.0 / math.sqrt(self._key_size))
         scores = ops.einsum("bthd,bshd->bhts", q, k)
         if mask is not None:
             low = -3e4 if scores.dtype == "float16" else -1e9
@@ -194,11 +219,14 @@ class MultiHeadAttention(Layer):
             if given is not None:
                 mask = ops.cast(given, "bool")
                 join(ops.expand_dims(ops.expand_dims(mask, 1), 1))
-        if causal:
-            rows = ops.arange(query.shape[1])
-            columns = ops.arange(value.shape[1])
-            later = ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0)
-            join(ops.expand_dims(ops.expand_dims(later, 0), 0))
+        if causal or self.sliding_window is not None:
+            rows = ops.expand_dims(ops.arange(query.shape[1]), 1)
+            columns = ops.expand_dims(ops.arange(value.shape[1]), 0)
+            if causal:
+                join(ops.expand_dims(ops.expand_dims(rows >= columns, 0), 0))
+            if self.sliding_window is not None:
+                near = ops.abs(rows - columns) < self.sliding_window
+                join(ops.expand_dims(ops.expand_dims(near, 0), 0))
         return found
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -213,12 +241,149 @@ class MultiHeadAttention(Layer):
         }
         return {
             **super().get_config(),
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "seed": self.seed,
+            "sliding_window": self.sliding_window,
+            "use_gate": self.use_gate,
+            **options,
+        }
+
+
+class MultiHeadAttention(HeadAttention):
+    """Attention in several heads (Vaswani et al., "Attention Is All You Need", 2017).
+
+    Inputs: query (batch, T, features), value and key (batch, S, features). Output:
+    (batch, T, output features).
+
+    Args:
+        num_heads: The number of heads.
+        key_dim: The size of a head's query and key.
+        value_dim: The size of a head's value; `key_dim` by default.
+        dropout: The fraction of attention weights to drop in training.
+        use_bias: Whether the projections have biases.
+        output_shape: The size of the output's last axis; the query's by default.
+        seed: A seed for dropout.
+        sliding_window: Steps attend to steps that are nearer than this; to all by
+            default.
+        use_gate: Whether what heads return is multiplied by the sigmoid of a
+            projection of the query.
+        keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
+            ``constraint`` of the projections, and what `Layer` takes.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        seed: int | None = None,
+        sliding_window: int | None = None,
+        use_gate: bool = False,
+        **keywords: Any,
+    ) -> None:
+        self.num_heads = positive_integer("num_heads", num_heads)
+        self.key_dim = positive_integer("key_dim", key_dim)
+        self.value_dim = key_dim if value_dim is None else value_dim
+        self.projected_shape = output_shape
+        size = output_shape
+        if size is not None and not isinstance(size, int):
+            size = tuple(size)[-1]
+        super().__init__(
+            num_heads,
+            num_heads,
+            key_dim,
+            self.value_dim,
+            dropout=dropout,
+            use_bias=use_bias,
+            output_size=size,
+            seed=seed,
+            sliding_window=sliding_window,
+            use_gate=use_gate,
+            **keywords,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
             "num_heads": self.num_heads,
             "key_dim": self.key_dim,
             "value_dim": self.value_dim,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
             "output_shape": self.projected_shape,
-            "seed": self.seed,
-            **options,
+        }
+
+
+class GroupQueryAttention(HeadAttention):
+    """Attention whose keys and values serve several heads of the query each.
+
+    Source: Ainslie et al., "GQA: Training Generalized Multi-Query Transformer Models",
+    2023. Inputs: query (batch, T, features), value and key (batch, S, features).
+    Output: (batch, T, features).
+
+    Args:
+        head_dim: The size of a head.
+        num_query_heads: The number of the query's heads.
+        num_key_value_heads: The number of the key's and value's, which divides it.
+        dropout: The fraction of attention weights to drop in training.
+        use_bias: Whether the projections have biases.
+        seed: A seed for dropout.
+        sliding_window: Steps attend to steps that are nearer than this; to all by
+            default.
+        use_gate: Whether what heads return is multiplied by the sigmoid of a
+            projection of the query.
+        keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
+            ``constraint`` of the projections, and what `Layer` takes.
+
+    Raises:
+        ValueError: If the heads of the key do not divide those of the query.
+    """
+
+    def __init__(
+        self,
+        head_dim: int,
+        num_query_heads: int,
+        num_key_value_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        seed: int | None = None,
+        sliding_window: int | None = None,
+        use_gate: bool = False,
+        **keywords: Any,
+    ) -> None:
+        self.head_dim = positive_integer("head_dim", head_dim)
+        self.num_query_heads = positive_integer("num_query_heads", num_query_heads)
+        self.num_key_value_heads = positive_integer(
+            "num_key_value_heads", num_key_value_heads
+        )
+        if num_query_heads % num_key_value_heads:
+            raise ValueError(
+                "`num_query_heads` must be divisible by `num_key_value_heads`. Received:"
+                f" num_query_heads={num_query_heads},"
+                f" num_key_value_heads={num_key_value_heads}"
+            )
+        super().__init__(
+            num_query_heads,
+            num_key_value_heads,
+            head_dim,
+            head_dim,
+            dropout=dropout,
+            use_bias=use_bias,
+            output_size=None,
+            seed=seed,
+            sliding_window=sliding_window,
+            use_gate=use_gate,
+            **keywords,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
+            "head_dim": self.head_dim,
+            "num_query_heads": self.num_query_heads,
+            "num_key_value_heads": self.num_key_value_heads,
         }

@@ -12,6 +12,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +49,7 @@ from graphc.frontend.layers.eager import call_eagerly
 from graphc.frontend.layers.input_spec import check_inputs
 from graphc.frontend.naming import auto_name, snake_case
 from graphc.frontend.random import SeedGenerator
+from graphc.frontend.rematerialization import apply_in_scope, current_scope
 from graphc.frontend.stateless import call_stateless
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import (
@@ -144,6 +146,7 @@ class Layer:
         self.built = False
         self.input_spec: Any = None
         self.supports_masking = False
+        self.remat_scope = current_scope()
         self._trainable = bool(trainable)
         self._own_trainable: list[Variable] = []
         self._own_non_trainable: list[Variable] = []
@@ -470,7 +473,9 @@ class Layer:
         with name_scope(self.name), CALL_CONTEXT.entered(training), located_errors():
             cast = self._autocast(bound)
             with autocast(self._autocast_dtype()):
-                outputs = apply(type(self).call, self, cast)
+                outputs = apply_in_scope(
+                    partial(apply, type(self).call, self), self, cast
+                )
                 outputs = self._with_masks(bound, outputs, masks)
                 self._regularize(outputs)
         return outputs

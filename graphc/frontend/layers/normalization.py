@@ -193,6 +193,15 @@ class BatchNormalization(Layer):
 _NARROW = ("float16", "bfloat16")
 
 
+def _checked_axis(axis: Any) -> int | list[int]:
+    if not isinstance(axis, (int, list, tuple)):
+        raise TypeError(
+            "Expected `axis` to be an integer or a list of integers."
+            f" Received: axis={axis!r}"
+        )
+    return axis if isinstance(axis, int) else list(axis)
+
+
 def _normalized_axes(axis: Any, rank: int) -> tuple[int, ...]:
     listed = (axis,) if isinstance(axis, int) else tuple(axis)
     return tuple(sorted(a % rank for a in listed))
@@ -231,12 +240,7 @@ class LayerNormalization(Layer):
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)
-        if not isinstance(axis, (int, list, tuple)):
-            raise TypeError(
-                "Expected `axis` to be an integer or a list of integers."
-                f" Received: axis={axis!r}"
-            )
-        self.axis = axis if isinstance(axis, int) else list(axis)
+        self.axis = _checked_axis(axis)
         self.epsilon = epsilon
         self.center = center
         self.scale = scale
@@ -345,6 +349,32 @@ class RMSNormalization(Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
         return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}
+
+
+class UnitNormalization(Layer):
+    """Divides each vector along axes by its length; vectors of zeros stay.
+
+    Args:
+        axis: The axis or axes of the vectors.
+
+    Raises:
+        TypeError: If `axis` is neither an integer nor a list of integers.
+    """
+
+    examples_apart = True
+
+    def __init__(self, axis: Any = -1, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.axis = _checked_axis(axis)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Divides the inputs."""
+        return ops.normalize(inputs, axis=self.axis, order=2)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {**super().get_config(), "axis": self.axis}
 
 
 class Rescaling(Layer):

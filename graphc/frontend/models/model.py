@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.function import Function
 from graphc.frontend.models.graphs import model_graph
+from graphc.frontend.models.plotting import Dot, plot_model
 from graphc.frontend.models.saving import Saving
 from graphc.frontend.models.summary import print_summary
 from graphc.frontend.training.trainer import Trainer
@@ -257,6 +259,22 @@ class Model(Saving, Trainer, Layer):
             show_trainable=show_trainable,
             layer_range=layer_range,
         )
+
+    def plot(
+        self, to_file: str | os.PathLike[str] = "model.png", **options: Any
+    ) -> Dot:
+        """Draws the model's layers to a file, as ``utils.plot_model`` does.
+
+        Args:
+            to_file: The file's name; its ending is the format. One that ends in
+                ``.dot`` needs no graphviz.
+            **options: The options of ``utils.plot_model``, such as ``show_shapes``.
+
+        Raises:
+            ValueError: If the model has not been built.
+            ImportError: If graphviz is needed and not installed.
+        """
+        return plot_model(self, to_file, **options)
 
     def consists_of_layers(self) -> bool:
         """Whether the calls of its layers that were recorded are all that it computes."""

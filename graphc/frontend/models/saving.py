@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from graphc.frontend import trees
@@ -12,6 +12,7 @@ from graphc.frontend.keras_tensor import KerasTensor, abstract_call
 from graphc.frontend.layers.call_spec import is_tensor_like, signature_of
 from graphc.frontend.layers.constructor import constructor_config
 from graphc.frontend.layers.layer import Layer
+from graphc.frontend.models.export import export_model
 from graphc.frontend.models.graphs import target_types
 from graphc.frontend.registry import custom_scope
 from graphc.frontend.serialization.functional import (
@@ -62,6 +63,42 @@ class Saving:
             OSError: If the file cannot be written; an existing one stays as it was.
         """
         save_model(self, filepath, overwrite)
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        kind: str = "predict",
+        targets: Iterable[str] = ("xla",),
+        batch: int | Sequence[int] | None = None,
+        ranges: Mapping[str, tuple[int, int]] | None = None,
+        precision: str | None = None,
+        overwrite: bool = True,
+    ) -> None:
+        """Writes one of the model's steps, compiled, to a file that `graphc.load` loads.
+
+        The file runs without the classes that the model is made of, on any machine that
+        graphc runs on. It holds the graph, the weights, and what they were compiled to.
+
+        Args:
+            filepath: A name that ends in ``.gcx``.
+            kind: ``"predict"``, ``"train_step"`` or ``"eval_step"``.
+            targets: The targets to compile for; their devices need not be here.
+            batch: The batch size, or several.
+            ranges: The smallest and the largest size of dimension symbols, such as
+                ``{"B": (1, 64)}``: what lies between is padded.
+            precision: The precision policy of the compile; by default that of the
+                model's `compile`.
+            overwrite: Whether to replace a file that exists.
+
+        Raises:
+            ValueError: If the name has another ending, the kind is unknown, or types
+                are not known yet.
+            GraphError: If a dimension symbol has no sizes.
+            TargetError: For an unknown target.
+            FileExistsError: If the file exists and is not to be replaced.
+            OSError: If the file cannot be written; an existing one stays as it was.
+        """
+        export_model(self, filepath, kind, targets, batch, ranges, precision, overwrite)
 
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True

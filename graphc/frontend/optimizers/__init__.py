@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphc.frontend.optimizers.adafactor import Adafactor
+from graphc.frontend.optimizers.adagrad import Adadelta, Adagrad
 from graphc.frontend.optimizers.adam import Adam, AdamW
+from graphc.frontend.optimizers.ftrl import Ftrl
+from graphc.frontend.optimizers.lion import Lion
 from graphc.frontend.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from graphc.frontend.optimizers.moments import Adamax, Lamb, Nadam
+from graphc.frontend.optimizers.muon import Muon
 from graphc.frontend.optimizers.optimizer import REGISTRY, Optimizer
 from graphc.frontend.optimizers.rmsprop import RMSprop
 from graphc.frontend.optimizers.sgd import SGD
@@ -13,9 +19,18 @@ from graphc.frontend.training import schedules
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
     "LossScaleOptimizer",
+    "Muon",
+    "Nadam",
     "Optimizer",
     "RMSprop",
     "deserialize",

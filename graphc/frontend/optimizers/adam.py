@@ -10,6 +10,32 @@ from graphc.frontend.optimizers.optimizer import REGISTRY, Optimizer
 from graphc.frontend.variables import Variable
 
 
+def started_share(beta: float, step: Any) -> Any:
+    """The share of an average that is of what was averaged: it started at 0.
+
+    Args:
+        beta: How much of the average is kept in each step.
+        step: The number of steps, a float scalar.
+    """
+    return 1.0 - ops.power(ops.cast(beta, step.dtype), step)
+
+
+def move_average(
+    optimizer: Optimizer, average: Variable, new: Any, beta: float
+) -> None:
+    """Moves an exponential average, of which `beta` is kept, towards `new`."""
+    optimizer.assign_add(average, (new - average) * (1.0 - beta))
+
+
+def adam_rate(
+    optimizer: Optimizer, learning_rate: Any, dtype: Any, beta_1: float, beta_2: float
+) -> Any:
+    """The learning rate for the averages of Adam, which makes up for their start."""
+    step = ops.cast(optimizer.iterations + 1, dtype)
+    first, second = started_share(beta_1, step), started_share(beta_2, step)
+    return ops.cast(learning_rate, dtype) * ops.sqrt(second) / first
+
+
 class Adam(Optimizer):
     """Gradient descent on the average gradient over the root of its average square.
 
@@ -91,17 +117,11 @@ class Adam(Optimizer):
     ) -> None:
         dtype = variable.dtype
         gradient = ops.cast(gradient, dtype)
-        step = ops.cast(self.iterations + 1, dtype)
-        # The averages start at 0: these powers undo their bias.
-        bias_1 = 1.0 - ops.power(ops.cast(self.beta_1, dtype), step)
-        bias_2 = 1.0 - ops.power(ops.cast(self.beta_2, dtype), step)
-        rate = ops.cast(learning_rate, dtype) * ops.sqrt(bias_2) / bias_1
+        rate = adam_rate(self, learning_rate, dtype, self.beta_1, self.beta_2)
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index], self._velocities[index]
-        self.assign_add(momentum, (gradient - momentum) * (1.0 - self.beta_1))
-        self.assign_add(
-            velocity, (ops.square(gradient) - velocity) * (1.0 - self.beta_2)
-        )
+        move_average(self, momentum, gradient, self.beta_1)
+        move_average(self, velocity, ops.square(gradient), self.beta_2)
         if self.amsgrad:
             largest = self._largest[index]
             self.assign(largest, ops.maximum(largest, velocity))

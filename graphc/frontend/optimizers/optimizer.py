@@ -257,19 +257,21 @@ class Optimizer:
             trainable_variables: The variables of the model.
             name: What the new variables are, such as ``"momentum"``; or several such
                 names.
-            initializer: Where their first values come from.
+            initializer: Where their first values come from; for several names, one
+                initializer for all or a list with one for each.
 
         Returns:
             A list with one variable per variable of the model; for several names, a
             tuple of such lists.
         """
         names = [name] if isinstance(name, str) else list(name)
+        starts = initializer
+        if not isinstance(initializer, (list, tuple)):
+            starts = [initializer] * len(names)
         made: list[list[Variable]] = [[] for _ in names]
         for variable in trainable_variables:
-            for wanted, found in zip(names, made, strict=True):
-                found.append(
-                    self.add_variable_from_reference(variable, wanted, initializer)
-                )
+            for wanted, start, found in zip(names, starts, made, strict=True):
+                found.append(self.add_variable_from_reference(variable, wanted, start))
         return made[0] if isinstance(name, str) else tuple(made)
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -470,8 +472,12 @@ class Optimizer:
         grads = self._clip_gradients(grads)
         self._apply_weight_decay(variables)
         learning_rate = self.learning_rate
+        self.begin_update()
         for gradient, variable in zip(grads, variables, strict=True):
             self.update_step(gradient, variable, learning_rate)
+
+    def begin_update(self) -> None:
+        """Updates state that is not of one variable, before all `update_step`."""
 
     def update_step(
         self, gradient: Any, variable: Variable, learning_rate: Any
@@ -541,14 +547,23 @@ class Optimizer:
             re.search(name, text) for name in self._excluded_names for text in texts
         )
 
+    def weight_decay_of(self, variable: Variable) -> float | None:
+        """The weight decay of a variable that is not excluded from it, or None."""
+        return self.weight_decay
+
     def _apply_weight_decay(self, variables: list[Variable]) -> None:
-        if self.weight_decay is None:
+        decayed = [
+            (variable, decay)
+            for variable in variables
+            if self._use_weight_decay(variable)
+            and (decay := self.weight_decay_of(variable)) is not None
+        ]
+        if not decayed:
             return
         learning_rate = self.learning_rate
-        for variable in variables:
-            if self._use_weight_decay(variable):
-                rate = ops.cast(learning_rate, variable.dtype)
-                variable.assign(variable - variable * self.weight_decay * rate)
+        for variable, decay in decayed:
+            rate = ops.cast(learning_rate, variable.dtype)
+            variable.assign(variable - variable * decay * rate)
 
     # -- moving averages ---------------------------------------------------------------
 

@@ -34,7 +34,13 @@ from graphc.frontend.training.schedules import LearningRateSchedule
 from graphc.ir import Graph, TensorType
 from graphc.ir.errors import LoadError
 
-PLAIN = ("loss_weights", "run_eagerly", "steps_per_execution", "auto_scale_loss")
+PLAIN = (
+    "loss_weights",
+    "run_eagerly",
+    "steps_per_execution",
+    "auto_scale_loss",
+    "precision",
+)
 TREES = ("loss", "metrics", "weighted_metrics")
 _FAMILIES: dict[str, Any] = {
     "loss": losses,
@@ -274,6 +280,7 @@ def compile_arguments(
         LoadError: If an argument names a user's class that is not there.
         ValueError: If the JSON is malformed.
     """
+    config = {"precision": encode_config("float32"), **config}  # older files lack it
     arguments: dict[str, Any] = {name: decode_config(config[name]) for name in PLAIN}
     for name in TREES:
         arguments[name] = decode(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.files.container import Chunks, Format, write_container
+from graphc.files.container import Chunks, Format, checked_path, write_container
 from graphc.files.json_text import dump_json
 from graphc.files.tensors import make_header, tensor_bytes
 from graphc.frontend.serialization.compile_config import describe_compile
@@ -64,27 +64,6 @@ def save_model(
     """
     path = checked_path(filepath, SUFFIX, overwrite)
     write_container(path, FORMAT, model_members(model))
-
-
-def checked_path(filepath: Any, suffix: str, overwrite: bool) -> str:
-    """The name of a file to write.
-
-    Raises:
-        ValueError: If it does not end in `suffix`; says what to use.
-        FileExistsError: If it exists and is not to be replaced.
-    """
-    path = os.fsdecode(filepath)
-    if not path.endswith(suffix):
-        raise ValueError(
-            f"Expected a file name that ends in '{suffix}', for example"
-            f" {os.path.splitext(path)[0] + suffix!r}."
-            f" Received: filepath={path!r}"
-        )
-    if not overwrite and os.path.lexists(path):
-        raise FileExistsError(
-            f"The file exists and overwrite is False. Received: filepath={path!r}"
-        )
-    return path
 
 
 def model_members(model: Any) -> dict[str, Chunks]:

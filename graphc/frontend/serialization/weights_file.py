@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from graphc.files.atomic_file import write_file
+from graphc.files.container import checked_path
 from graphc.files.opening import opened
 from graphc.files.tensors import file_size, read_header, read_tensors
 from graphc.frontend.layers.layer import Layer
-from graphc.frontend.serialization.model_file import checked_path, state_chunks
+from graphc.frontend.serialization.model_file import state_chunks
 from graphc.frontend.serialization.variable_paths import (
     canonical_paths,
     seed_state_ids,

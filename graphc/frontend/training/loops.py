@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from graphc.frontend.config import is_interactive_logging_enabled
 from graphc.frontend.training.data import Batches, unpack_x_y_sample_weight
+from graphc.ir.errors import NonFiniteError
+
+
+@contextmanager
+def naming_batch(index: int, epoch: int | None = None) -> Iterator[None]:
+    """Says in a `NonFiniteError` at which batch, counted from 1, it came up."""
+    try:
+        yield
+    except NonFiniteError as error:
+        place = f"batch {index + 1}"
+        if epoch is not None:
+            place = f"epoch {epoch + 1}, {place}"
+        error.message = f"{place}: {error.message}"
+        raise
 
 
 def writable(output: Any) -> np.ndarray[Any, Any]:

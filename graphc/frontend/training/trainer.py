@@ -9,7 +9,7 @@ from typing import Any
 from graphc.frontend import optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
-from graphc.frontend.execution import CompileOptions, find_target
+from graphc.frontend.execution import NAN, CompileOptions, find_target
 from graphc.frontend.program import Program
 from graphc.frontend.training.blocks import Blocks
 from graphc.frontend.training.compile_utils import CompileLoss, CompileMetrics
@@ -23,17 +23,21 @@ from graphc.frontend.training.loops import (
     as_validation,
     flat_logs,
     joined,
+    naming_batch,
     refuse_unknown,
     verbosity,
     writable,
 )
 from graphc.frontend.training.metrics import Mean
-from graphc.frontend.training.nonfinite import NonFinite, find_nonfinite
 from graphc.frontend.training.objective import Objective
 from graphc.frontend.training.state_steps import call_step, takes_state
 from graphc.frontend.training.steps import Step, run_abstractly
 from graphc.frontend.transforms import value_and_grad
 from graphc.ir.location import Location
+from graphc.ir.nonfinite import NonFinite, find_nonfinite
+
+HALF = ("mixed_float16", "float16")
+"""The precisions in which gradients vanish unless the loss is scaled."""
 
 
 class Trainer(Objective):
@@ -113,6 +117,9 @@ class Trainer(Objective):
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
         target: str | None = None,
+        precision: str = "float32",
+        check: str | None = None,
+        memory_budget: int | str | None = None,
     ) -> None:
         """Configures the model for training.
 
@@ -127,13 +134,24 @@ class Trainer(Objective):
                 dispatch, on batches that are stacked before. It is one step while a
                 callback has batch hooks and is not ``once_per_block``.
             jit_compile: Kept for Keras's signature; steps are always compiled.
-            auto_scale_loss: Whether to scale the loss of a ``mixed_float16`` model with
-                a `LossScaleOptimizer`.
+            auto_scale_loss: Whether to scale the loss with a `LossScaleOptimizer` if
+                the model is ``mixed_float16``, or `precision` that or ``float16``.
             target: The target to run on: ``"xla"`` (the default), ``"xla:cpu"``, ...
+            precision: How steps compute float32: ``"float32"``, ``"mixed_bfloat16"``,
+                ``"mixed_float16"``, ``"bfloat16"`` or ``"float16"``. Variables and
+                what layers return keep their dtypes; dtype policies change these.
+            check: ``"nan"`` makes a step whose results are not finite raise a
+                `NonFiniteError` that names the node, the layer and the batch; the model
+                stays as it was before that step, and steps run one at a time.
+                ``"numerics"`` compares what is compiled with the evaluator on samples.
+            memory_budget: The bytes that a step may need by prediction, as a number or
+                as text such as ``"20GiB"``: values are computed again for the backward
+                part, and the batch is cut into parts, until it fits.
 
         Raises:
             ValueError: For an unknown optimizer, loss or metric, naming the nearest.
             TargetError: For an unknown or unavailable target.
+            PassError: For an unknown precision.
         """
         self.check_initialized()  # type: ignore[attr-defined]
         self._compile_location = Location.capture()
@@ -144,6 +162,12 @@ class Trainer(Objective):
             )
         if target is not None:
             find_target(target)
+        options = CompileOptions(
+            target or "xla",
+            precision=precision,
+            memory_budget=memory_budget,
+            check=check,
+        )
         self._compile_config = {
             "optimizer": optimizer,
             "loss": loss,
@@ -153,14 +177,16 @@ class Trainer(Objective):
             "run_eagerly": run_eagerly,
             "steps_per_execution": steps_per_execution,
             "auto_scale_loss": auto_scale_loss,
+            "precision": precision,
         }
         self.optimizer = optimizers.get(optimizer)
         policy = self.dtype_policy.name  # type: ignore[attr-defined]
+        in_half = policy == "mixed_float16" or precision in HALF
         scaled = isinstance(self.optimizer, optimizers.LossScaleOptimizer)
-        if auto_scale_loss and policy == "mixed_float16" and not scaled:
+        if auto_scale_loss and in_half and not scaled:
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self.loss = loss
-        self._options = CompileOptions(target or "xla")
+        self._options = options
         self._run_eagerly = run_eagerly
         self.steps_per_execution = steps_per_execution
         names = getattr(self, "output_names", None) or None
@@ -391,7 +417,8 @@ class Trainer(Objective):
         for index, group in blocks.groups(batches.epoch(epoch)):
             seen = True
             listed.on_train_batch_begin(index)
-            logs = blocks(group)
+            with naming_batch(index, epoch):
+                logs = blocks(group)
             listed.on_train_batch_end(index + len(group) - 1, logs)
             if self.stop_training:
                 break
@@ -407,7 +434,7 @@ class Trainer(Objective):
         self, step: Step, listed: CallbackList, mode: Any, batches: Batches
     ) -> Blocks:
         """A step in blocks of as many batches as may run between batch hooks."""
-        if listed.needs_every_batch(mode):
+        if listed.needs_every_batch(mode) or self.compile_options.check == NAN:
             return Blocks(step, 1)
         size = self.steps_per_execution
         return Blocks(step, min(size, batches.num_batches or size))
@@ -474,7 +501,8 @@ class Trainer(Objective):
             for index, group in blocks.groups(batches.epoch(0)):
                 seen = True
                 listed.on_test_batch_begin(index)
-                logs = blocks(group)
+                with naming_batch(index):
+                    logs = blocks(group)
                 listed.on_test_batch_end(index + len(group) - 1, logs)
         finally:
             step.status = None
@@ -515,7 +543,8 @@ class Trainer(Objective):
         try:
             for index, batch in enumerate(batches.epoch(0)):
                 listed.on_predict_batch_begin(index)
-                outputs = step(batch)
+                with naming_batch(index):
+                    outputs = step(batch)
                 parts.append(outputs)
                 listed.on_predict_batch_end(index, {"outputs": outputs})
         finally:

@@ -18,15 +18,25 @@ def combination(region: ir.Region) -> str | None:
     the argument itself; or None for anything else. What adds and multiplies bool is
     called by what it does: or, and.
     """
-    match region_results(region):
-        case ((str(name), 0, 1) | (str(name), 1, 0),) if name in _COMMUTATIVE:
+    found = combinations(region)
+    return found[0] if len(found) == 1 else None
+
+
+def combinations(region: ir.Region) -> list[str | None]:
+    """What `combination` says of each result, which combines two arguments of its own.
+
+    The arguments of a region of n results are n elements, then n others.
+    """
+    results = region_results(region) or ()
+    return [_of_pair(x, i, len(results) + i) for i, x in enumerate(results)]
+
+
+def _of_pair(expression: Expression, first: int, second: int) -> str | None:
+    match expression:
+        case (str(name), a, b) if name in _COMMUTATIVE and {a, b} == {first, second}:
             return name
-        case (0,):
-            return "first"
-        case (1,):
-            return "second"
         case _:
-            return None
+            return {first: "first", second: "second"}.get(expression)
 
 
 def selection(region: ir.Region) -> str | None:

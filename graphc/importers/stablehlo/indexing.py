@@ -6,7 +6,7 @@ from typing import Any
 
 from jax.extend.mlir.dialects import stablehlo
 
-from graphc.importers.stablehlo.combiners import combination
+from graphc.importers.stablehlo.combiners import combinations
 from graphc.importers.stablehlo.function import Importer, Operation
 from graphc.ir import ops
 from graphc.ir.opdef import INDEX
@@ -49,16 +49,29 @@ _MODES_OF_BOOL = {"or": "max", "and": "min", "second": "set"}
 
 
 def scatter(op: Operation, *operands: Any) -> Any:
-    """A scatter of one operand; bool is combined as numbers 0 and 1."""
+    """A scatter for each operand; several must be combined apart from each other."""
     (region,) = op.raw.regions
-    if len(operands) != 3:
-        raise op.refuse("one operand at a time", f"{len(operands) // 2} operands")
-    x, indices, updates = operands
+    count = len(operands) // 2
+    indices = _indices(operands[count])
+    pairs = zip(operands[:count], operands[count + 1 :], strict=True)
+    combining = combinations(region) or [None] * count
+    return [
+        _scattered(op, x, indices, updates, name)
+        for (x, updates), name in zip(pairs, combining, strict=True)
+    ]
+
+
+def _scattered(
+    op: Operation, x: Any, indices: Operand, updates: Any, combining: str | None
+) -> Any:
+    """A scatter of one operand; bool is combined as numbers 0 and 1."""
     of_bool = x.type.dtype is BOOL
-    combining = combination(region) or ""
-    mode = (_MODES_OF_BOOL if of_bool else _MODES).get(combining)
+    if combining == "first":
+        return x
+    mode = (_MODES_OF_BOOL if of_bool else _MODES).get(combining or "")
     if mode is None:
-        raise op.refuse("the combining region is not supported", str(region.blocks[0]))
+        region = str(op.raw.regions[0].blocks[0])
+        raise op.refuse("the combining region is not supported", region)
     numbers = stablehlo.ScatterDimensionNumbers(
         op.attribute("scatter_dimension_numbers")
     )
@@ -67,7 +80,7 @@ def scatter(op: Operation, *operands: Any) -> Any:
         x, updates = ops.convert(x, dtype=U8), ops.convert(updates, dtype=U8)
     found = ops.scatter(
         x,
-        _indices(indices),
+        indices,
         updates,
         update_window_dims=numbers.update_window_dims,
         inserted_dims=numbers.inserted_window_dims,

@@ -57,7 +57,7 @@ def parse_labels(
     Raises:
         GraphError: If the labels are ill-formed or do not fit the ranks.
     """
-    texts = _split_labels(labels)
+    texts = split_labels(labels)
     wanted = [*ranks, None, None, None]
     found: list[DimensionOrder] = []
     for text, (outer, inner), rank in zip(
@@ -78,7 +78,8 @@ def parse_labels(
     return found[0], found[1], found[2]
 
 
-def _split_labels(labels: str) -> tuple[str, str, str]:
+def split_labels(labels: str) -> tuple[str, str, str]:
+    """The labels of operand, kernel and result."""
     operands, _, result = labels.partition("->")
     x, _, kernel = operands.partition("_")
     return x, kernel, result
@@ -235,7 +236,7 @@ def _spatial_sizes(
 def _input_gradient(g: Any, x: TensorType, kernel: Any, **attributes: Any) -> Any:
     """A convolution of the cotangent with the kernel flipped in space."""
     of_x, of_kernel, _ = parse_labels(attributes["labels"])
-    labels = _split_labels(attributes["labels"])
+    labels = split_labels(attributes["labels"])
     groups, batch_groups = attributes["groups"], attributes["batch_groups"]
     padding: list[tuple[Dim, Dim]] = []
     sizes = _spatial_sizes(x, kernel.type, g.type, attributes)
@@ -260,7 +261,7 @@ def _input_gradient(g: Any, x: TensorType, kernel: Any, **attributes: Any) -> An
 
 def _kernel_gradient(g: Any, x: Any, kernel: TensorType, **attributes: Any) -> Any:
     """A convolution of x with the cotangent, which sums over the batch."""
-    labels = _split_labels(attributes["labels"])
+    labels = split_labels(attributes["labels"])
     padding: list[tuple[Dim, Dim]] = []
     sizes = _spatial_sizes(x.type, kernel, g.type, attributes)
     for (low, _), (n, k, m) in zip(attributes["padding"], sizes, strict=True):

@@ -144,6 +144,7 @@ def _remainder_reference(a: Any, b: Any) -> Any:
     _remainder_reference,
     vjp=lambda g, y, a, b: (g, negate(multiply(g, _truncate(divide(a, b))))),
     dtypes=NUMBER,
+    traits=[Trait.RANGE_SENSITIVE],
     samples=binary(0.6, 0.9),
     errors=BINARY_ERRORS,
     numerics="the sign of the result is the sign of a, as C's fmod",

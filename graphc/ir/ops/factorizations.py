@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.errors import GraphError
-from graphc.ir.opdef import Arg, IllTyped, Kind, Sample
+from graphc.ir.opdef import Arg, IllTyped, Kind, Sample, Trait
 from graphc.ir.ops.elementwise import (
     add,
     compare,
@@ -136,6 +136,7 @@ def _tall_qr_gradient(q: Any, r: Any, by_q: Any, by_r: Any) -> Any:
     Kind.OPAQUE,
     _qr_reference,
     vjp=_qr_vjp,
+    traits=[Trait.FACTORIZES],
     dtypes=LIBRARY,
     samples=(
         Sample((Arg("f32[4,3]", -1, 1, diagonal=2),)),
@@ -258,6 +259,7 @@ def _permutation_matrix(permutation: Any, x: Any) -> Any:
     Kind.OPAQUE,
     _lu_reference,
     vjp=_lu_vjp,
+    traits=[Trait.FACTORIZES],
     dtypes=LIBRARY,
     samples=(
         Sample((Arg("f32[3,3]", -1, 1, diagonal=2),)),
@@ -328,6 +330,7 @@ def _eigh_vjp(g: Any, y: Any, x: Any) -> Any:
     Kind.OPAQUE,
     _eigh_reference,
     vjp=_eigh_vjp,
+    traits=[Trait.FACTORIZES],
     dtypes=LIBRARY,
     samples=(
         Sample((Arg("f32[3,3]", -1, 1, diagonal=1),)),
@@ -394,6 +397,7 @@ def _svd_vjp(g: Any, y: Any, x: Any, full_matrices: bool) -> Any:
     Kind.OPAQUE,
     _svd_reference,
     vjp=_svd_vjp,
+    traits=[Trait.FACTORIZES],
     dtypes=LIBRARY,
     samples=(
         Sample((Arg("f32[4,3]", -1, 1, diagonal=1),)),

@@ -73,9 +73,12 @@ def _lgamma(x: Any) -> Any:
 
 
 def _log_gamma(x: float) -> float:
-    if x <= 0 and (x == math.floor(x) or math.isinf(x)):
+    if math.isinf(x) or (x <= 0 and x == math.floor(x)):
         return math.inf
-    return math.lgamma(x)
+    try:
+        return math.lgamma(x)
+    except OverflowError:
+        return math.inf
 
 
 _math_lgamma = np.frompyfunc(_log_gamma, 1, 1)

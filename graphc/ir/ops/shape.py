@@ -26,7 +26,7 @@ from graphc.ir.ops.elementwise import select
 from graphc.ir.register import primitive
 from graphc.ir.typerules import checked_axes, require, shaped, types_text
 from graphc.ir.types import I32, TensorType, dtype
-from graphc.ir.values import Value
+from graphc.ir.values import Literal, Value
 
 _SIZE_LIMIT = 2**31
 """Sizes and positions are i32."""
@@ -325,6 +325,24 @@ def slice_(
 def concatenated(parts: Sequence[Any], axis: int) -> Any:
     """`parts` joined along `axis`; the part itself if there is one."""
     return parts[0] if len(parts) == 1 else concatenate(*parts, axis=axis)
+
+
+def interleaved(parts: Sequence[Any], axis: int) -> Any:
+    """The elements of `parts` in turns along an axis; None stands for zeros."""
+    known = next((part for part in parts if part is not None), None)
+    if known is None or len(parts) == 1:
+        return known
+    shape = list(known.type.static_shape)
+    one = [*shape[: axis + 1], 1, *shape[axis + 1 :]]
+    zero = Literal(0, known.type.dtype)
+    apart = [
+        broadcast_in_dim(zero, shape=one, dims=[])
+        if part is None
+        else reshape(part, shape=one)
+        for part in parts
+    ]
+    shape[axis] *= len(parts)
+    return reshape(concatenated(apart, axis + 1), shape=shape)
 
 
 def _concatenate_vjp(g: Any, y: Any, *xs: Any, axis: int) -> Any:

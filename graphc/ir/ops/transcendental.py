@@ -215,6 +215,7 @@ def tanh(x: TensorType) -> TensorType:
     dtypes=FLOAT,
     samples=unary(),
     errors=UNARY_FLOAT_ERRORS,
+    traits=[Trait.RANGE_SENSITIVE],
     ulp=8,
 )
 def sine(x: TensorType) -> TensorType:
@@ -233,6 +234,7 @@ def _cosine_vjp(g: Any, y: Any, x: Any) -> tuple[Any, ...]:
     dtypes=FLOAT,
     samples=unary(),
     errors=UNARY_FLOAT_ERRORS,
+    traits=[Trait.RANGE_SENSITIVE],
     ulp=8,
 )
 def cosine(x: TensorType) -> TensorType:
@@ -247,6 +249,7 @@ def cosine(x: TensorType) -> TensorType:
     dtypes=FLOAT,
     samples=unary(-1.0, 1.0),
     errors=UNARY_FLOAT_ERRORS,
+    traits=[Trait.RANGE_SENSITIVE],
     ulp=16,
 )
 def tan(x: TensorType) -> TensorType:

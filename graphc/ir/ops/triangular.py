@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.opdef import Arg, IllTyped, Kind, Sample
+from graphc.ir.opdef import Arg, IllTyped, Kind, Sample, Trait
 from graphc.ir.ops.elementwise import add, multiply, negate
 from graphc.ir.ops.matrices import (
     LIBRARY,
@@ -173,6 +173,7 @@ def _cholesky_vjp(g: Any, y: Any, a: Any, lower: bool) -> Any:
     Kind.OPAQUE,
     _cholesky_reference,
     vjp=_cholesky_vjp,
+    traits=[Trait.FACTORIZES],
     dtypes=LIBRARY,
     samples=(
         Sample((Arg("f32[3,3]", -1, 1, diagonal=8),)),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph
 from graphc.ir.opdef import Kind
+from graphc.passes.effects import Effects, is_dead
+from graphc.passes.fusion.decisions import find_decisions, record
 from graphc.passes.fusion.grouping import group_nodes
 from graphc.passes.fusion.horizontal import put_together
 from graphc.passes.fusion.outlining import outline
 from graphc.passes.fusion.refining import refine
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.inline import FUSED
+from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
 
 
@@ -38,6 +42,8 @@ class Fusion(ModulePass):
     max_nodes: int = 256
     horizontal: tuple[str, ...] = ("pointwise", "reduction")
     name: ClassVar[str] = "fusion"
+    required: ClassVar[bool] = True  # what is in no kernel does not run
+    numerics: ClassVar[Mapping[str, Numerics]] = {"outline": EXACT, "order": EXACT}
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
@@ -47,11 +53,21 @@ class Fusion(ModulePass):
                     rewriter.refuse(node, "fuse", "its dimension symbols are not bound")
                     break
                 continue
+            _erase_dead(each, rewriter)
             network = group_nodes(each, self.max_nodes, rewriter)
             refine(network, self.max_nodes)
             put_together(network, self.horizontal)
-            outline(network, rewriter)
+            decisions = find_decisions(network, self.max_nodes)
+            record(decisions, outline(network, rewriter), rewriter)
         return rewriter.ledger.count > made
+
+
+def _erase_dead(graph: Graph, rewriter: Rewriter) -> None:
+    """Removes what nothing reads: no kernel returns it."""
+    effects = Effects()
+    for node in graph.reversed_nodes():
+        if is_dead(node, effects):
+            rewriter.erase(node)
 
 
 def _scheduled(graph: Graph) -> list[Graph]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.values import Value
@@ -123,7 +123,7 @@ class _Placing:
         able.sort(key=lambda group: group.kind == "contraction")
         while able:
             target = able.pop(0)
-            self._merge_into(target, able, value)
+            self._merge_into(target, able, node.results)
             if self._waits(target, node):
                 continue
             (at,) = target.reads[value]
@@ -137,7 +137,7 @@ class _Placing:
 
     def _takes(self, group: Group, node: Node, value: Value) -> bool:
         if not group.computes(value):
-            return self._refuse(node, group, _misfit(group, value))
+            return self._refuse(node, group, misfit(group, value))
         if group.size >= self.max_nodes:
             return self._refuse(node, group, f"the group has {self.max_nodes} nodes")
         is_shared = len(self.network.readers_of(node)) > 1
@@ -145,14 +145,16 @@ class _Placing:
             return self._refuse(node, group, "an epilogue does not prepare operands")
         return True
 
-    def _merge_into(self, target: Group, able: list[Group], value: Value) -> None:
+    def _merge_into(
+        self, target: Group, able: list[Group], values: Sequence[Value]
+    ) -> None:
         """Merges those of `able` into `target` that can be; they leave the list."""
         for other in list(able):
             if "contraction" in (target.kind, other.kind):
                 continue
             if target.size + other.size > self.max_nodes:
                 continue
-            if self.network.merged(target, other, value):
+            if self.network.merged(target, other, values):
                 able.remove(other)
 
     def _others(self, target: Group, node: Node) -> list[Group]:
@@ -186,8 +188,10 @@ class _Placing:
             extra = self.cones[node].cost * _share(group, value)
             if repeats and group.repeated + extra > MAX_REPEATED:
                 return self._refuse(node, group, "it would be computed again too often")
-        if value.shape and not self._is_cheaper_again(node, readers, exact):
+        reason = "a scalar is computed wherever it is read"
+        if value.shape and not (reason := self._why_again(node, readers, exact)):
             return False
+        self.network.recomputed[node] = reason
         for group in readers:
             work = arithmetic(node) * _share(group, value)
             group.work += work
@@ -195,10 +199,8 @@ class _Placing:
             self.network.copy(group, node)
         return True
 
-    def _is_cheaper_again(
-        self, node: Node, readers: list[Group], exact: list[Group]
-    ) -> bool:
-        """Whether it moves fewer bytes to compute `node` in all `readers` than once."""
+    def _why_again(self, node: Node, readers: list[Group], exact: list[Group]) -> str:
+        """Why `node` is better computed in all `readers` than once; empty if not."""
         leaves, size = self.cones[node].leaves, nbytes(node.results[0])
         read = {
             group: sum(nbytes(v) for v in leaves if v not in group.reads)
@@ -211,9 +213,11 @@ class _Placing:
         else:
             once += size + sum(map(nbytes, leaves))
         extra = [leaf for leaf in leaves if not self._is_in_memory(leaf)]
+        most = once + SMALL
         if len(readers) > 1 and extra:
-            return again + sum(map(nbytes, extra)) < once
-        return again <= once + SMALL
+            again, most = again + sum(map(nbytes, extra)), once - 1
+        reason = f"that moves {again:,} bytes, storing and reading it {once:,}"
+        return reason if again <= most else ""
 
     def _is_in_memory(self, value: Value) -> bool:
         """Whether a value is known to be in memory, whatever becomes a kernel."""
@@ -237,7 +241,7 @@ class _Placing:
             if joined is None:
                 continue
             target.change(joined[0], joined[1])
-            self._merge_into(target, able, node.results[0])
+            self._merge_into(target, able, node.results)
             if not self._waits(target, node):
                 target.kind = "reduction"
                 self.network.add(target, node, at)
@@ -250,7 +254,7 @@ class _Placing:
         """Whether `group` can compute a row op, with its loops or with other ones."""
         read = [result for result in node.results if result in group.reads]
         if group.kind not in ("pointwise", "reduction"):
-            return self._refuse(node, group, _misfit(group, read[0]))
+            return self._refuse(node, group, misfit(group, read[0]))
         if group.size >= self.max_nodes:
             return self._refuse(node, group, f"the group has {self.max_nodes} nodes")
         joined = joint(group.space, space)
@@ -281,7 +285,7 @@ class _Placing:
         if group.kind == "contraction":
             return "the kernel has a dot already"
         if group.kind != "pointwise" or not group.computes(value):
-            return _misfit(group, value)
+            return misfit(group, value)
         if list(group.reads[value]) != [own]:
             return "its elements are read at other places"
         if not is_local(self.network, group):
@@ -293,6 +297,7 @@ class _Placing:
     def _refuse(self, node: Node, group: Group, reason: str) -> bool:
         """Records that `node` is not computed in `group`; returns False."""
         reader = next(reversed(group.members))
+        self.network.refused[node, reader] = reason
         key = (node, reader.op.name, reason)
         if key not in self.refused:
             self.refused.add(key)
@@ -314,15 +319,17 @@ def _reads_elsewhere(node: Node) -> bool:
     return any(operand_coordinates(node, n, own) is None for n in operands)
 
 
-def _misfit(group: Group, value: Value) -> str:
+def misfit(group: Group, value: Value) -> str:
     """Why a group does not run over the elements of a value."""
     if group.kind is None:
         return "it is needed in memory"
     if group.kind not in KERNELS_OF_ELEMENTS:
         return f"{group.kind} reads it from memory"
     places = list(group.reads[value])
-    if None in places or any(AGAIN in axes_of(at) for at in places if at):
+    if None in places:
         return "it is needed in memory"
+    if any(AGAIN in axes_of(at) for at in places if at):
+        return "its elements are read again for every tile"
     if len(places) > 1:
         return "its elements are read at several places"
     if any(UNKNOWN in axes_of(at) for at in places if at):

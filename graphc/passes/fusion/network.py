@@ -35,12 +35,16 @@ class Network:
         graph: The graph.
         groups: The group of each node that is in one, and not only copied into some.
         readers: The groups that read each value from memory or compute it.
+        refused: Why a node is not computed by the group of another node that reads it.
+        recomputed: Why a node is computed wherever it is read, and not stored.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.groups: dict[Node, Group] = {}
         self.readers: dict[Value, dict[Group, None]] = {}
+        self.refused: dict[tuple[Node, Node], str] = {}
+        self.recomputed: dict[Node, str] = {}
         effects = Effects()
         self._roles = {node: role_of(node, effects) for node in graph.nodes}
         self._roles[graph.return_node] = Role.OUTSIDE
@@ -114,16 +118,16 @@ class Network:
         group.take_over(other)
         self._learn(group, [other])
 
-    def merged(self, group: Group, other: Group, value: Value) -> bool:
-        """Merges two groups that read `value` in one place, if nothing forbids it."""
+    def merged(self, group: Group, other: Group, values: Sequence[Value]) -> bool:
+        """Merges two groups that read `values` in one place, if nothing forbids it."""
         changes = joint(group.space, other.space)
         loads = {*self.loads(group), *self.loads(other)}
         if changes is None or len(loads) > MAX_LOADS:
             return False
         _, change, other_change = changes
-        places = {at and change(at) for at in group.reads[value]}
+        places = {at and change(at) for at in _places(group, values)}
         if len(places) > 1 or places != {
-            at and other_change(at) for at in other.reads[value]
+            at and other_change(at) for at in _places(other, values)
         }:
             return False
         if not _agree(group, change, other, other_change):
@@ -309,6 +313,11 @@ def _overwrites(node: Node, position: int) -> bool:
     maker = operand.node if isinstance(operand, Value) else None
     filled = maker is not None and maker.op.kind is Kind.BROADCAST
     return node.op.is_composite or (position == 0 and not filled)
+
+
+def _places(group: Group, values: Sequence[Value]) -> list[Coordinates | None]:
+    """Where `group` reads those of `values` that it reads."""
+    return [place for value in values for place in group.reads.get(value, ())]
 
 
 def _agree(maker: Group, made: Change, reader: Group, read: Change) -> bool:

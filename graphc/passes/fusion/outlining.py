@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
 
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Trait
+from graphc.ir.printer import value_names
 from graphc.ir.values import Attributes, sanitize_name
 from graphc.passes.fusion.costs import arithmetic
 from graphc.passes.fusion.group import Group
@@ -23,11 +23,18 @@ HORIZONTAL = "horizontal"
 """The attribute of kernel graphs that have several parts with loops of their own."""
 
 
-def outline(network: Network, rewriter: Rewriter) -> None:
-    """Makes kernel graphs of the groups, in an order in which they can run."""
+def outline(network: Network, rewriter: Rewriter) -> dict[Group, str]:
+    """Makes kernel graphs of the groups, in an order in which they can run.
+
+    Returns:
+        What the groups are called: ``@`` and the name of the kernel graph, or the
+        first value of a node that is in no kernel.
+    """
     groups = in_order(network)
-    if not _arrange(network, groups, rewriter):
-        return
+    order = [node for group in groups for node in _nodes(network, group)]
+    names: dict[Group, str] = {}
+    if not rewriter.arrange(network.graph, order, "order"):
+        return names
     for group in groups:
         if group.kind is not None:
             members = set(group.nodes())
@@ -37,7 +44,16 @@ def outline(network: Network, rewriter: Rewriter) -> None:
             if group.sections:
                 attributes[HORIZONTAL] = True
             name = kernel_name([node for node in nodes if node in members])
-            rewriter.outline(nodes, name, "outline", attributes, copies - members)
+            made = rewriter.outline(
+                nodes, name, "outline", attributes, copies - members
+            )
+            if made is not None:
+                names[group] = f"@{made.name}"
+    values = value_names(network.graph, network.graph.nodes)
+    for group in groups:
+        if group.kind is None and (made := next(iter(group.results()), None)):
+            names[group] = values[made]
+    return names
 
 
 def _nodes(network: Network, group: Group) -> list[Node]:
@@ -75,26 +91,6 @@ def in_order(network: Network) -> list[Group]:
             if not missing[reader]:
                 heapq.heappush(ready, (place[reader], numbers[reader]))
     return order
-
-
-def _arrange(network: Network, groups: Iterable[Group], rewriter: Rewriter) -> bool:
-    """Moves the nodes of each group together; whether all moves were granted.
-
-    What has been moved stands in front, so the graph is valid after each move.
-    """
-    graph, done = network.graph, set[Node]()
-    ahead = iter(list(graph.nodes))
-    first = next(ahead, None)
-    for group in groups:
-        for node in _nodes(network, group):
-            if node in done or node is graph.return_node:
-                continue
-            done.add(node)
-            if node is not first and not rewriter.move(node, first, "order"):
-                return False
-            while first in done:
-                first = next(ahead, None)
-    return True
 
 
 def kernel_name(nodes: list[Node]) -> str:

@@ -154,5 +154,5 @@ def _merge_readers(network: Network, value: Value, max_nodes: int) -> None:
         target = able.pop(0)
         for other in list(able):
             fits = target.size + other.size <= max_nodes
-            if fits and network.merged(target, other, value):
+            if fits and network.merged(target, other, (value,)):
                 able.remove(other)

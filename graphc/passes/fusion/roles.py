@@ -31,7 +31,7 @@ def role_of(node: Node, effects: Effects) -> Role:
     op = node.op
     if outside_reason(node, effects):
         return Role.OUTSIDE
-    if op.is_composite or _is_empty(node):
+    if op.is_composite or is_empty(node):
         return Role.ALONE
     if op.kind is Kind.CONTRACTION:
         return Role.CONTRACTION
@@ -60,7 +60,7 @@ def outside_reason(node: Node, effects: Effects) -> str:
     return ""
 
 
-def _is_empty(node: Node) -> bool:
+def is_empty(node: Node) -> bool:
     """Whether an operand or a result has no elements."""
     return any(v.type.size == 0 for v in (*node.operands, *node.results))
 

@@ -15,6 +15,7 @@ from graphc.ir.opdef import Trait
 from graphc.ir.ops import (
     abs_,
     add,
+    and_,
     divide,
     floor,
     maximum,
@@ -27,6 +28,7 @@ from graphc.ir.ops import (
     shift_right_arithmetic,
     shift_right_logical,
     subtract,
+    xor,
 )
 from graphc.ir.types import DType
 from graphc.ir.values import Literal
@@ -43,7 +45,7 @@ from graphc.passes.rule import REASSOCIATES, Replacement, RuleSet, approx, examp
 RULES = RuleSet()
 
 
-@RULES.rule(Trait.COMMUTATIVE, examples=example(lambda x: add(2, x)))
+@RULES.rule(Trait.COMMUTATIVE, literal=True, examples=example(lambda x: add(2, x)))
 def literal_last(node: Node) -> Replacement:
     """`f(c, x) = f(x, c)` for commutative f."""
     first, second = node.operands[:2]
@@ -64,21 +66,21 @@ def idempotent(node: Node) -> Replacement:
 # -- neutral and absorbing literals ----------------------------------------------------
 
 
-@RULES.rule("add", examples=example(lambda x: add(x, -0.0)))
+@RULES.rule("add", literal=True, examples=example(lambda x: add(x, -0.0)))
 def add_zero(node: Node) -> Replacement:
     """`x + -0.0 = x`, and `x + 0 = x` for integers."""
     x, y = node.operands
     return x if is_number(y, 0 if integral(node) else -0.0) else None
 
 
-@RULES.rule("subtract", examples=example(lambda x: subtract(x, 0)))
+@RULES.rule("subtract", literal=True, examples=example(lambda x: subtract(x, 0)))
 def subtract_zero(node: Node) -> Replacement:
     """`x - 0 = x`."""
     x, y = node.operands
     return x if is_number(y, 0) else None
 
 
-@RULES.rule("subtract", examples=example(lambda x: subtract(-0.0, x)))
+@RULES.rule("subtract", literal=True, examples=example(lambda x: subtract(-0.0, x)))
 def subtract_from_zero(node: Node) -> Replacement:
     """`-0.0 - x = -x`, and `0 - x = -x` for integers."""
     x, y = node.operands
@@ -92,14 +94,18 @@ def subtract_itself(node: Node) -> Replacement:
     return Literal(0, element(node)) if x is y and integral(node) else None
 
 
-@RULES.rule("multiply", "divide", examples=example(lambda x: multiply(x, 1)))
+@RULES.rule(
+    "multiply", "divide", literal=True, examples=example(lambda x: multiply(x, 1))
+)
 def times_one(node: Node) -> Replacement:
     """`x * 1 = x` and `x / 1 = x`."""
     x, y = node.operands
     return x if is_number(y, 1) else None
 
 
-@RULES.rule("multiply", "divide", examples=example(lambda x: multiply(x, -1)))
+@RULES.rule(
+    "multiply", "divide", literal=True, examples=example(lambda x: multiply(x, -1))
+)
 def times_minus_one(node: Node) -> Replacement:
     """`x * -1 = -x`, and `x / -1 = -x` for floats."""
     x, y = node.operands
@@ -108,27 +114,27 @@ def times_minus_one(node: Node) -> Replacement:
     return negate(x)
 
 
-@RULES.rule("multiply", examples=example(lambda x: multiply(x, 0)))
+@RULES.rule("multiply", literal=True, examples=example(lambda x: multiply(x, 0)))
 def times_zero(node: Node) -> Replacement:
     """`x * 0 = 0` for integers."""
     y = node.operands[1]
     return y if is_number(y, 0) and integral(node) else None
 
 
-@RULES.rule("remainder", examples=example(lambda x: remainder(x, 1)))
+@RULES.rule("remainder", literal=True, examples=example(lambda x: remainder(x, 1)))
 def remainder_of_one(node: Node) -> Replacement:
     """The remainder of `x / 1` is 0 for integers."""
     y = node.operands[1]
     return Literal(0, element(node)) if is_number(y, 1) and integral(node) else None
 
 
-@RULES.rule("power", examples=example(lambda x: power(x, 0)))
+@RULES.rule("power", literal=True, examples=example(lambda x: power(x, 0)))
 def power_of_zero(node: Node) -> Replacement:
     """`x ** 0 = 1`, for nan too."""
     return Literal(1, element(node)) if is_number(node.operands[1], 0) else None
 
 
-@RULES.rule("power", examples=example(lambda x: power(x, 1)))
+@RULES.rule("power", literal=True, examples=example(lambda x: power(x, 1)))
 def power_of_one(node: Node) -> Replacement:
     """`x ** 1 = x`."""
     x, y = node.operands
@@ -139,6 +145,7 @@ def power_of_one(node: Node) -> Replacement:
     "shift_left",
     "shift_right_logical",
     "shift_right_arithmetic",
+    literal=True,
     examples=[
         *example(lambda x: shift_left(x, 0)),
         *example(lambda x: shift_right_logical(x, 0)),
@@ -154,6 +161,7 @@ def shift_by_zero(node: Node) -> Replacement:
 @RULES.rule(
     "maximum",
     "minimum",
+    literal=True,
     examples=[
         *example(lambda x: maximum(x, -math.inf), "f32[8]"),
         *example(lambda x: minimum(x, math.inf), "bf16[8]"),
@@ -196,7 +204,15 @@ def same_operands(node: Node) -> Replacement:
 # -- negation --------------------------------------------------------------------------
 
 
-@RULES.rule("negate", "not", examples=example(lambda x: negate(negate(x))))
+@RULES.rule(
+    "negate",
+    "not",
+    reads=(
+        "negate",
+        "not",
+    ),
+    examples=example(lambda x: negate(negate(x))),
+)
 def double_negation(node: Node) -> Replacement:
     """`-(-x) = x` and `not not x = x`."""
     inner = producer(node.operands[0], node.op)
@@ -234,6 +250,7 @@ def subtract_negated(node: Node) -> Replacement:
 @RULES.rule(
     "multiply",
     "divide",
+    reads=("negate",),
     examples=[
         *example(lambda x, y: multiply(negate(x), negate(y)), "T[8]", "T[8]"),
         *example(lambda x, y: divide(negate(x), negate(y)), "T[8]", "T[8]"),
@@ -247,7 +264,13 @@ def multiply_negated(node: Node) -> Replacement:
     return node.op(*left.operands, *right.operands)
 
 
-@RULES.rule("multiply", "divide", examples=example(lambda x: multiply(negate(x), 3.0)))
+@RULES.rule(
+    "multiply",
+    "divide",
+    reads=("negate",),
+    literal=True,
+    examples=example(lambda x: multiply(negate(x), 3.0)),
+)
 def negated_by_literal(node: Node) -> Replacement:
     """`-x * c = x * -c` and `-x / c = x / -c` for floats."""
     x, y = node.operands
@@ -259,6 +282,7 @@ def negated_by_literal(node: Node) -> Replacement:
 
 @RULES.rule(
     "negate",
+    reads=("subtract",),
     examples=example(lambda x, y: negate(subtract(x, y)), "T[8]", "T[8]"),
 )
 def negated_difference(node: Node) -> Replacement:
@@ -269,7 +293,7 @@ def negated_difference(node: Node) -> Replacement:
     return subtract(inner.operands[1], inner.operands[0])
 
 
-@RULES.rule("abs", examples=example(lambda x: abs_(negate(x))))
+@RULES.rule("abs", reads=("negate",), examples=example(lambda x: abs_(negate(x))))
 def absolute_of_negated(node: Node) -> Replacement:
     """`|-x| = |x|`."""
     inner = producer(node.operands[0], negate)
@@ -279,7 +303,7 @@ def absolute_of_negated(node: Node) -> Replacement:
 # -- strength and order ----------------------------------------------------------------
 
 
-@RULES.rule("divide", examples=example(lambda x: divide(x, -8.0)))
+@RULES.rule("divide", literal=True, examples=example(lambda x: divide(x, -8.0)))
 def divide_by_power_of_two(node: Node) -> Replacement:
     """`x / 2**n = x * 2**-n` for floats."""
     x, y = node.operands
@@ -300,21 +324,70 @@ def _is_power_of_two(literal: Literal) -> bool:
     return abs(value) >= float(finfo(literal.dtype.numpy).smallest_normal)
 
 
-@RULES.rule("power", numerics=approx(1), examples=example(lambda x: power(x, 2)))
+@RULES.rule(
+    "divide",
+    "remainder",
+    literal=True,
+    examples=[
+        *example(lambda x: divide(x, 8), "u8[8]"),
+        *example(lambda x: remainder(x, 8), "u8[8]"),
+    ],
+)
+def unsigned_by_power_of_two(node: Node) -> Replacement:
+    """`x / 2**n = x >> n` and `x % 2**n = x and 2**n - 1` for unsigned integers."""
+    x, y = node.operands
+    divisor = number(y)
+    if element(node).kind != "uint" or not divisor or divisor & (divisor - 1):
+        return None
+    if node.op is remainder:
+        return and_(x, divisor - 1)
+    return shift_right_logical(x, divisor.bit_length() - 1)
+
+
+@RULES.rule(
+    "maximum",
+    "minimum",
+    "and",
+    "or",
+    "xor",
+    literal=True,
+    reads=("maximum", "minimum", "and", "or", "xor"),
+    examples=[
+        *example(lambda x: maximum(maximum(x, 1), 3)),
+        *example(lambda x: xor(xor(x, 5), 3), "i8[8]"),
+    ],
+)
+def collect_limits(node: Node) -> Replacement:
+    """`f(f(x, a), b) = f(x, f(a, b))` for maximum, minimum, and, or, xor."""
+    outer = number(node.operands[1])
+    inner = _collectable(node)
+    if inner is None or outer != outer:
+        return None
+    literal = inner.operands[1]
+    return _collected(node) if number(literal) == number(literal) else None
+
+
+@RULES.rule(
+    "power", numerics=approx(1), literal=True, examples=example(lambda x: power(x, 2))
+)
 def square(node: Node) -> Replacement:
     """`x ** 2 = x * x`."""
     x, y = node.operands
     return multiply(x, x) if is_number(y, 2) else None
 
 
-@RULES.rule("power", numerics=approx(2), examples=example(lambda x: power(x, 3)))
+@RULES.rule(
+    "power", numerics=approx(2), literal=True, examples=example(lambda x: power(x, 3))
+)
 def cube(node: Node) -> Replacement:
     """`x ** 3 = x * x * x`."""
     x, y = node.operands
     return multiply(multiply(x, x), x) if is_number(y, 3) else None
 
 
-@RULES.rule("power", numerics=approx(1), examples=example(lambda x: power(x, -1)))
+@RULES.rule(
+    "power", numerics=approx(1), literal=True, examples=example(lambda x: power(x, -1))
+)
 def reciprocal_power(node: Node) -> Replacement:
     """`x ** -1 = 1 / x`."""
     x, y = node.operands
@@ -324,6 +397,11 @@ def reciprocal_power(node: Node) -> Replacement:
 @RULES.rule(
     "add",
     "multiply",
+    reads=(
+        "add",
+        "multiply",
+    ),
+    literal=True,
     examples=[
         *example(lambda x: add(add(x, 5), 7)),
         *example(lambda x: multiply(multiply(x, 5), 7)),
@@ -339,6 +417,11 @@ def collect_integers(node: Node) -> Replacement:
     "multiply",
     numerics=REASSOCIATES,
     algebraic=False,  # what becomes of the literals is rounded
+    reads=(
+        "add",
+        "multiply",
+    ),
+    literal=True,
     examples=[
         *example(lambda x: add(add(x, 5.5), 7)),
         *example(lambda x: multiply(multiply(x, 5.5), 7)),
@@ -349,12 +432,19 @@ def collect_floats(node: Node) -> Replacement:
     return None if integral(node) else _collected(node)
 
 
+def _collectable(node: Node) -> Node | None:
+    """The use of the op of `node` that it reads, if both have a literal."""
+    inner = producer(node.operands[0], node.op)
+    if inner is None or number(node.operands[1]) is None:
+        return None
+    y, literal = inner.operands
+    return inner if number(literal) is not None and number(y) is None else None
+
+
 def _collected(node: Node) -> Replacement:
-    x, outer = node.operands
-    inner = producer(x, node.op)
+    inner, outer = _collectable(node), node.operands[1]
     if inner is None or not isinstance(outer, Literal):
         return None
     y, literal = inner.operands
-    if not isinstance(literal, Literal) or number(y) is not None:
-        return None
+    assert isinstance(literal, Literal)
     return node.op(y, folded(node.op, literal, outer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ml_dtypes import finfo
 
 from graphc.ir.graph import Node
+from graphc.ir.opdef import Kind, Trait
 from graphc.ir.ops import (
     and_,
     bitcast_convert,
@@ -13,16 +14,20 @@ from graphc.ir.ops import (
     not_,
     or_,
     select,
+    slice_,
     stop_gradient,
+    transpose,
     xor,
 )
 from graphc.ir.types import BOOL, DType
 from graphc.ir.values import Literal
 from graphc.passes.identities.matching import (
+    again,
     attribute,
     element,
     is_number,
     number,
+    only_use,
     producer,
 )
 from graphc.passes.rule import Replacement, RuleSet, example
@@ -37,7 +42,9 @@ SWAPPED = {"EQ": "EQ", "NE": "NE", "LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE
 
 
 @RULES.rule(
-    "compare", examples=example(lambda x: compare(1, x, direction="LT"), "T[8]")
+    "compare",
+    literal=True,
+    examples=example(lambda x: compare(1, x, direction="LT"), "T[8]"),
 )
 def compare_with_literal(node: Node) -> Replacement:
     """`c < x` is `x > c`."""
@@ -60,6 +67,7 @@ def compare_itself(node: Node) -> Replacement:
 
 @RULES.rule(
     "not",
+    reads=("compare",),
     examples=[
         *example(lambda x, y: not_(compare(x, y, direction="EQ")), "T[8]", "T[8]"),
         *example(lambda x, y: not_(compare(x, y, direction="LT")), "i32[8]", "i32[8]"),
@@ -81,6 +89,7 @@ def not_compare(node: Node) -> Replacement:
 
 @RULES.rule(
     "select",
+    literal=True,
     examples=[
         *example(lambda x, y: select(True, x, y), "T[8]", "T[8]"),
         *example(lambda x, y: select(False, x, y), "T[8]", "T[8]"),
@@ -109,6 +118,7 @@ def select_same(node: Node) -> Replacement:
 
 @RULES.rule(
     "select",
+    literal=True,
     examples=[
         *example(lambda p: select(p, True, False), "bool[8]"),
         *example(lambda p: select(p, False, True), "bool[8]"),
@@ -124,6 +134,7 @@ def select_of_truth(node: Node) -> Replacement:
 
 @RULES.rule(
     "select",
+    reads=("not",),
     examples=example(lambda p, x, y: select(not_(p), x, y), "bool[8]", "T[8]", "T[8]"),
 )
 def select_by_not(node: Node) -> Replacement:
@@ -133,6 +144,28 @@ def select_by_not(node: Node) -> Replacement:
     return select(*inner.operands, b, a) if inner is not None else None
 
 
+@RULES.rule(
+    "select",
+    examples=[
+        *example(
+            lambda p, x, y, z: select(p, select(p, x, y), z), "bool[8]", *["T[8]"] * 3
+        ),
+        *example(
+            lambda p, x, y, z: select(p, x, select(p, y, z)), "bool[8]", *["T[8]"] * 3
+        ),
+    ],
+)
+def select_nested(node: Node) -> Replacement:
+    """`select(p, select(p, a, b), c) = select(p, a, c)`, and so for the other side."""
+    predicate, a, b = node.operands
+    inner, other = producer(a, select), producer(b, select)
+    if inner is not None and inner.operands[0] is predicate:
+        return select(predicate, inner.operands[1], b)
+    if other is not None and other.operands[0] is predicate:
+        return select(predicate, a, other.operands[2])
+    return None
+
+
 # -- logic and bits --------------------------------------------------------------------
 
 
@@ -140,6 +173,7 @@ def select_by_not(node: Node) -> Replacement:
     "and",
     "or",
     "xor",
+    literal=True,
     examples=[
         *example(lambda x: and_(x, True), "bool[8]"),
         *example(lambda x: or_(x, 0), "T[8]"),
@@ -158,6 +192,7 @@ def neutral_bits(node: Node) -> Replacement:
 @RULES.rule(
     "and",
     "or",
+    literal=True,
     examples=[
         *example(lambda x: and_(x, 0), "T[8]"),
         *example(lambda x: or_(x, True), "bool[8]"),
@@ -208,6 +243,7 @@ def convert_to_same(node: Node) -> Replacement:
 
 @RULES.rule(
     "convert",
+    reads=("convert",),
     examples=[
         *example(lambda x: convert(convert(x, dtype="f32"), dtype="bf16"), "T[8]"),
         *example(lambda x: convert(convert(x, dtype="i64"), dtype="i16"), "T[8]"),
@@ -221,18 +257,68 @@ def convert_twice(node: Node) -> Replacement:
     if inner is None:
         return None
     (x,) = inner.operands
-    source, middle, target = x.type.dtype, element(inner), element(node)
-    if not holds(middle, source):
-        return None
+    target = element(node)
+    return (
+        convert(x, dtype=target)
+        if _skips(x.type.dtype, element(inner), target)
+        else None
+    )
+
+
+def _skips(source: DType, middle: DType, target: DType) -> bool:
+    """Whether a conversion by way of `middle` is the one without it."""
     if source.is_integer and middle.is_float and target.is_integer:
         # Floats saturate where integers wrap around.
-        return convert(x, dtype=target) if holds(target, source) else None
-    return convert(x, dtype=target)
+        return holds(middle, source) and holds(target, source)
+    return holds(middle, source)
+
+
+@RULES.rule(
+    "convert",
+    examples=[
+        *example(
+            lambda x: convert(
+                transpose(convert(x, dtype="f32"), permutation=[1, 0]), dtype="bf16"
+            ),
+            "bf16[2,4]",
+        ),
+        *example(
+            lambda x: convert(
+                slice_(convert(x, dtype="f32"), start=[1], limit=[3]), dtype="f16"
+            ),
+            "bf16[4]",
+        ),
+    ],
+)
+def convert_around_move(node: Node) -> Replacement:
+    """`convert(move(convert(x))) = move(convert(x))` if the first keeps every value."""
+    (operand,) = node.operands
+    moved = None if isinstance(operand, Literal) else operand.node
+    if (
+        moved is None
+        or Trait.MOVES_DATA not in moved.op.traits
+        or not only_use(operand)
+    ):
+        return None
+    if (
+        moved.op.kind not in (Kind.INJECTIVE, Kind.BROADCAST)
+        or len(moved.operands) != 1
+    ):
+        return None
+    inner = producer(moved.operands[0], convert)
+    if inner is None:
+        return None
+    (x,) = inner.operands
+    target = element(node)
+    if not _skips(x.type.dtype, element(inner), target):
+        return None
+    return again(moved, [x if x.type.dtype is target else convert(x, dtype=target)])
 
 
 @RULES.rule(
     "bitcast_convert",
     algebraic=False,  # the bits of a float are no matter of arithmetic
+    reads=("bitcast_convert",),
     examples=example(
         lambda x: bitcast_convert(bitcast_convert(x, dtype="i32"), dtype="u32"),
         "T[8]",

@@ -49,6 +49,7 @@ def same_shape(node: Node) -> Replacement:
 
 @RULES.rule(
     "reshape",
+    reads=("reshape",),
     examples=example(lambda x: reshape(reshape(x, shape=[8]), shape=[4, 2]), "T[2,4]"),
 )
 def reshape_twice(node: Node) -> Replacement:
@@ -68,6 +69,7 @@ def transpose_nothing(node: Node) -> Replacement:
 
 @RULES.rule(
     "transpose",
+    reads=("transpose",),
     examples=example(
         lambda x: transpose(transpose(x, permutation=[1, 2, 0]), permutation=[2, 1, 0]),
         "T[2,3,4]",
@@ -106,6 +108,7 @@ def _ascending(numbers: Sequence[int]) -> bool:
 
 @RULES.rule(
     "broadcast_in_dim",
+    reads=("broadcast_in_dim",),
     examples=example(
         lambda x: broadcast_in_dim(
             broadcast_in_dim(x, shape=[1, 4], dims=[1]), shape=[3, 5, 4], dims=[1, 2]
@@ -125,6 +128,7 @@ def broadcast_twice(node: Node) -> Replacement:
 
 @RULES.rule(
     "broadcast_in_dim",
+    reads=("reshape",),
     examples=[
         *example(
             lambda x: broadcast_in_dim(
@@ -175,6 +179,7 @@ def _unit_dims(
 
 @RULES.rule(
     "transpose",
+    reads=("broadcast_in_dim",),
     examples=example(
         lambda x: transpose(
             broadcast_in_dim(x, shape=[3, 4], dims=[1]), permutation=[1, 0]
@@ -199,6 +204,7 @@ def transpose_broadcast(node: Node) -> Replacement:
 
 @RULES.rule(
     "slice",
+    reads=("slice",),
     examples=example(
         lambda x: slice_(
             slice_(x, start=[1], limit=[8], strides=[2]), start=[1], limit=[3]
@@ -239,6 +245,7 @@ def _cut(node: Node) -> tuple[Sequence[Dim], Sequence[Dim], Sequence[int]]:
 
 @RULES.rule(
     "slice",
+    reads=("concatenate",),
     examples=example(
         lambda x, y: slice_(
             concatenate(x, y, axis=1), start=[0, 3], limit=["B", 6], strides=[1, 2]
@@ -333,6 +340,7 @@ def reverse_nothing(node: Node) -> Replacement:
 
 @RULES.rule(
     "reverse",
+    reads=("reverse",),
     examples=example(lambda x: reverse(reverse(x, axes=[0, 1]), axes=[1]), "T[2,4]"),
 )
 def reverse_twice(node: Node) -> Replacement:

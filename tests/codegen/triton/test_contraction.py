@@ -28,6 +28,8 @@ from graphc.ir.opdef import Kind
 from graphc.ir.tolerance import inaccuracy, mismatch
 from graphc.runtime.triton_compile import Compiler
 from graphc.runtime.triton_device import Device
+from graphc.testing.equivalence import random_arrays
+from graphc.testing.op_cases import own_cases
 from tests.codegen.triton.contraction_cases import (
     CASES,
     GATED,
@@ -36,8 +38,6 @@ from tests.codegen.triton.contraction_cases import (
     linear_gelu,
     matmul,
 )
-from tests.equivalence import random_arrays
-from tests.op_cases import own_cases
 from tests.op_programs import ALL_OPS
 from tests.triton_kernels import run_kernel
 
@@ -319,6 +319,17 @@ BENCHMARKS = {
     "stride 2": convolution(
         (256, 56, 56, 128), (3, 3, 128, 128), (256, 28, 28, 128), strides="[2,2]"
     ),
+    "phase of a gradient": """
+    graph @phase(%g: bf16[256,28,28,128], %w: bf16[3,3,128,128])
+        -> (bf16[256,28,28,128]) {
+      %r = reverse(%w) {axes=[0,1]} : bf16[3,3,128,128]
+      %s = slice(%r) {limit=[3,3,128,128], start=[0,0,0,0], strides=[2,2,1,1]}
+        : bf16[2,2,128,128]
+      %y = convolution(%g, %s) {input_dilation=[1,1], kernel_dilation=[1,1],
+        labels="b01f_01oi->b01f", padding=[[1,0],[1,0]], strides=[1,1]}
+        : bf16[256,28,28,128]
+      return %y
+    }""",
     "stem": convolution(
         (256, 224, 224, 3),
         (7, 7, 3, 64),

@@ -27,8 +27,8 @@ from graphc.ir.types import (
     DType,
 )
 from graphc.runtime.triton_device import Device
+from graphc.testing.equivalence import assert_same_bits
 from tests.codegen.triton.straight_line import straight_line
-from tests.equivalence import assert_same_bits
 from tests.triton_kernels import run_kernel
 
 pytestmark = pytest.mark.triton

@@ -48,7 +48,8 @@ from graphc.ir.types import (
 )
 from graphc.runtime.triton_compile import Compiler
 from graphc.runtime.triton_device import Device
-from tests import closeness, equivalence
+from graphc.testing import equivalence
+from tests import closeness
 from tests.codegen.triton.straight_line import straight_line
 from tests.triton_kernels import run_kernel
 

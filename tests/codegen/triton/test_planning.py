@@ -11,7 +11,14 @@ import graphc
 from graphc import ops, passes
 from graphc.codegen.triton.kernel import Kernel
 from graphc.codegen.triton.module import emit_kernels
-from graphc.codegen.triton.plan import Copy, Fill, Loop, Plan
+from graphc.codegen.triton.plan import (
+    Copy,
+    Fill,
+    Limit,
+    Loop,
+    Plan,
+    length_of,
+)
 from graphc.codegen.triton.planning import make_plan
 from graphc.fuzz.generator import random_program
 from graphc.fuzz.inputs import inputs, sizes
@@ -310,7 +317,7 @@ def test_nested_loops():
 def test_a_loop_of_unknown_length_keeps_donated_state_where_it_is():
     made = planned(
         lambda w: ops.while_loop(
-            lambda i, w: i < 5, lambda i, w: (i + 1, w * 2.0 + 1.0), (0, w)
+            lambda i, w: i != 5, lambda i, w: (i + 1, w * 2.0 + 1.0), (0, w)
         ),
         (4,),
         donate=(0,),
@@ -319,6 +326,59 @@ def test_a_loop_of_unknown_length_keeps_donated_state_where_it_is():
     assert made.copies == 2  # what counters start with
     assert made.plan.obstacle == "the host reads whether a loop goes on"
     assert made.device.recorded == 1  # the body
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1, 5])
+def test_a_loop_that_counts_to_a_number_has_a_length(length: int):
+    made = planned(
+        lambda w: ops.while_loop(
+            lambda i, w: i < length, lambda i, w: (i + 1, w * 2.0 + i), (0, w)
+        ),
+        (4,),
+        donate=(0,),
+    )
+    (loop,) = (step for step in made.plan.steps if isinstance(step, Loop))
+    assert loop.length == max(length, 0)
+    assert loop.condition == ()
+    assert made.plan.obstacle is None
+
+
+def test_a_block_of_steps_counts_to_what_is_passed():
+    model = graphc.Sequential([graphc.Input((5,)), graphc.layers.Dense(3)])
+    model.compile("sgd", "mse", steps_per_execution=4)
+    graph = passes.run(model.graph("train_block").bind(B=4, K=4), "triton")
+    plan = make_plan(graph, emit_kernels(graph), range(3, len(graph.parameters)))
+    (loop,) = (step for step in plan.steps if isinstance(step, Loop))
+    assert loop.length == Limit(0, 0)
+    assert plan.obstacle is None
+
+
+UNCOUNTED: dict[str, tuple[Any, Any]] = {
+    "another step": (lambda i, n, w: i < n, lambda i, n, w: (i + 2, n, w)),
+    "a limit that moves": (lambda i, n, w: i < n, lambda i, n, w: (i + 1, n - 1, w)),
+    "another comparison": (lambda i, n, w: i != n, lambda i, n, w: (i + 1, n, w)),
+    "a limit that is computed": (
+        lambda i, n, w: i < n + ops.cast(ops.sum(w), "int32"),
+        lambda i, n, w: (i + 1, n, w),
+    ),
+    "a condition that does something": (
+        lambda i, n, w: (ops.print("at", i), i < n)[1],
+        lambda i, n, w: (i + 1, n, w),
+    ),
+}
+
+
+@pytest.mark.parametrize("loop", UNCOUNTED.values(), ids=UNCOUNTED)
+def test_other_loops_are_ended_by_the_host(loop: Any):
+    cond, body = loop
+    graph = graphc.trace(
+        lambda n, w: ops.while_loop(cond, body, (0, n, w)),
+        graphc.TensorSpec((), "int32"),
+        graphc.TensorSpec((4,)),
+    )
+    graph, kernels = lowered(passes.run(graph, "decompose,dce"))
+    steps = make_plan(graph, kernels).steps
+    assert [step.length for step in steps if isinstance(step, Loop)] == [None]
 
 
 def test_what_a_loop_does_not_change_stays_where_it_is():
@@ -400,7 +460,7 @@ def test_aliases_take_no_memory():
 def test_a_plan_that_comes_again_is_recorded():
     made = planned(lambda x: ops.tanh(x) + 1.0, (4,))
     assert made.plan.obstacle is None
-    assert made.plan.length == len(made.plan.steps) == 2
+    assert length_of(made.plan.steps) == len(made.plan.steps) == 2
 
 
 def test_what_belongs_into_a_kernel_is_named():

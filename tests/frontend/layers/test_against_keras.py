@@ -97,6 +97,11 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("SpatialDropout2D", {"rate": 0.5}, (2, 3, 4, 5)),
     ("Masking", {}, (2, 3, 4)),
     ("ActivityRegularization", {"l1": 0.1, "l2": 0.2}, (2, 3)),
+    ("GroupNormalization", {"groups": 2}, (3, 4, 6)),
+    ("GroupNormalization", {"groups": -1, "axis": 1, "epsilon": 0.1}, (2, 4, 3, 2)),
+    ("GroupNormalization", {"groups": 3, "scale": False, "center": False}, (2, 5, 6)),
+    ("UnitNormalization", {}, (4, 6)),
+    ("UnitNormalization", {"axis": [1, 2]}, (4, 3, 5)),
 ]  # fmt: skip
 IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(CASES)]
 

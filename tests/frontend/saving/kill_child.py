@@ -1,22 +1,17 @@
 """Saves a model again and again in processes that are killed at random moments.
 
-The weights of the k-th save are all k. After each kill the file must load, hold one k
-everywhere, and no older one than the last that was reported saved.
+The weights of the k-th save are all k.
 """
 
-import os
-import random
-import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import graphc
+from tests.files.kills import kill_writers
 
-KILLS = int(sys.argv[2])
 path = Path(sys.argv[1])
 weights_only = path.suffix == ".safetensors"
 
@@ -27,46 +22,24 @@ def build() -> Any:
     )
 
 
-def save_forever(model: Any, version: int, report: int) -> None:
-    while True:
-        version += 1
-        for weight in model.weights:
-            weight.assign(np.full(weight.shape, version, np.float32))
-        (model.save_weights if weights_only else model.save)(path)
-        os.write(report, f"{version}\n".encode())
+def save(version: int) -> None:
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, version, np.float32))
+    (model.save_weights if weights_only else model.save)(path)
 
 
-def version_of(model: Any) -> int:
+def saved() -> int:
+    found = build()
     if weights_only:
-        model.load_weights(path)
+        found.load_weights(path)
     else:
-        model = graphc.load_model(path)
-    (found,) = {float(x) for w in model.weights for x in np.unique(w.numpy())}
-    return int(found)
+        found = graphc.load_model(path)
+    (version,) = {float(x) for w in found.weights for x in np.unique(w.numpy())}
+    return int(version)
 
 
 model = build()
-for weight in model.weights:
-    weight.assign(np.zeros(weight.shape, np.float32))
-(model.save_weights if weights_only else model.save)(path)
-random.seed(0)
-version, during = 0, 0
-for _ in range(KILLS):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        save_forever(model, version, writing)
-    os.close(writing)
-    time.sleep(random.uniform(0.01, 0.2))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        reported = [int(line) for line in pipe.read().split()]
-    found = version_of(build())
-    last = reported[-1] if reported else version
-    assert last <= found <= last + 1, (last, found)
-    during += len(list(path.parent.glob(".*.tmp"))) > 0
-    for leftover in path.parent.glob(".*.tmp"):
-        leftover.unlink()
-    version = found
-print(f"versions={version} during={during}")
+versions, during = kill_writers(
+    save, saved, lambda: path.parent.glob(".*.tmp"), int(sys.argv[2])
+)
+print(f"versions={versions} during={during}")

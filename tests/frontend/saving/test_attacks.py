@@ -5,15 +5,10 @@ are loaded in one process, under an audit hook and a limit on memory.
 """
 
 import base64
-import io
 import json
 import marshal
-import os
 import pickle
 import struct
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,32 +17,28 @@ import numpy as np
 import pytest
 
 import graphc
-from tests.frontend.saving.forgery import (
-    CONFIG,
-    GRAPH,
-    MANIFEST,
-    WEIGHTS,
-    Forger,
-    good_file,
-    layer_entry,
+from tests.files.attacks import SECONDS, attempts, check_mutants
+from tests.files.forgery import (
+    Case,
+    Payload,
+    container_cases,
     members_of,
     mutate,
     mutate_json,
-    pack,
+    npy_of_objects,
+    rezipped_pickle,
+)
+from tests.frontend.saving.forgery import (
+    CONFIG,
+    GRAPH,
+    STRANGE_CONFIGS,
+    WEIGHTS,
+    ModelForger,
+    good_file,
+    layer_entry,
 )
 
-CHILD = Path(__file__).with_name("attack_child.py")
-ROOT = Path(__file__).parents[3]
-SECONDS = 2.0
-
-Case = tuple[str, Callable[[Forger], bytes], str]
-
-
-class Payload:
-    """What a pickle would run."""
-
-    def __reduce__(self) -> Any:
-        return os.system, ("touch marker",)
+SUBJECT = "tests.frontend.saving.attacked"
 
 
 def code_of_lambda() -> str:
@@ -55,105 +46,14 @@ def code_of_lambda() -> str:
     return base64.b64encode(marshal.dumps(code)).decode()
 
 
-def npy_of_objects() -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.array([Payload()], dtype=object), allow_pickle=True)
-    return file.getvalue()
-
-
-def rezipped(forger: Forger, change: Callable[[Any, dict[str, bytes]], None]) -> bytes:
-    """The members in a zip of the zipfile module's making, after a change."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        members = dict(forger.members)
-        change(archive, members)
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return file.getvalue()
-
-
-def with_name(name: str) -> Callable[[Forger], bytes]:
-    return lambda f: rezipped(f, lambda archive, m: archive.writestr(name, b"x"))
-
-
-def with_link(archive: Any, members: dict[str, bytes]) -> None:
-    info = zipfile.ZipInfo(CONFIG)
-    info.external_attr = 0o120777 << 16
-    archive.writestr(info, b"/etc/passwd")
-    del members[CONFIG]
-
-
-def deflated(forger: Forger) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in forger.members.items():
-            with archive.open(zipfile.ZipInfo(name), "w") as out:
-                out.write(data)
-        info = zipfile.ZipInfo("bomb.json")
-        info.compress_type = zipfile.ZIP_DEFLATED
-        with archive.open(info, "w") as out:
-            for _ in range(1 << 10):
-                out.write(b" " * (1 << 20))
-    return file.getvalue()
-
-
-def many_members(forger: Forger) -> bytes:
-    def add(archive: Any, members: dict[str, bytes]) -> None:
-        for i in range(1 << 16):
-            archive.writestr(f"m{i}", b"")
-
-    return rezipped(forger, add)
-
-
-def twice(forger: Forger) -> bytes:
-    with pytest.warns(UserWarning, match="Duplicate"):
-        return rezipped(forger, lambda a, m: a.writestr(CONFIG, b"{}"))
-
-
-def disagreeing(forger: Forger) -> bytes:
-    """The local header of the config gives it another name than the directory."""
-    place = forger.data.index(CONFIG.encode())
-    return forger.data[:place] + b"Config" + forger.data[place + 6 :]
-
-
-def overlapping(forger: Forger) -> bytes:
-    """The second entry of the directory points at the first member."""
-    data = bytearray(forger.data)
-    first = data.index(b"PK\x01\x02")
-    second = data.index(b"PK\x01\x02", first + 4)
-    data[second + 42 : second + 46] = data[first + 42 : first + 46]
-    return bytes(data)
-
-
-def flipped(name: str) -> Callable[[Forger], bytes]:
-    def flip(forger: Forger) -> bytes:
-        data = bytearray(forger.data)
-        member = forger.members[name]
-        data[data.index(member) + len(member) - 9] ^= 4
-        return bytes(data)
-
-    return flip
-
-
-def resigned_flip(name: str) -> Callable[[Forger], bytes]:
-    """A flipped bit with a right checksum; only the digest tells."""
-
-    def flip(forger: Forger) -> bytes:
-        member = bytearray(forger.members[name])
-        member[-9] ^= 4
-        return pack(forger.members | {name: bytes(member)}, manifest=False)
-
-    return flip
-
-
-def weights(header: Any, data: bytes = b"") -> Callable[[Forger], bytes]:
+def weights(header: Any, data: bytes = b"") -> Callable[[ModelForger], bytes]:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return lambda f: f.replaced(
         weights__safetensors=struct.pack("<Q", len(text)) + text + data
     )
 
 
-def other_optimizer_state(forger: Forger) -> bytes:
+def other_optimizer_state(forger: ModelForger) -> bytes:
     """Moments of other shapes."""
     size = struct.unpack("<Q", forger.members[WEIGHTS][:8])[0]
     header = json.loads(forger.members[WEIGHTS][8 : 8 + size])
@@ -167,13 +67,9 @@ def other_optimizer_state(forger: Forger) -> bytes:
     )
 
 
-def noisy(change: Callable[[Any], Any]) -> Callable[[Forger], bytes]:
+def noisy(change: Callable[[Any], Any]) -> Callable[[ModelForger], bytes]:
     """With another record of the graphs of a user's layer."""
     return lambda f: f.config(lambda c: change(layer_entry(c, "Noisy")["graph"]))
-
-
-def deep(kind: str) -> bytes:
-    return {"[": b"[" * 50_000, "{": b'{"a":' * 50_000}[kind]
 
 
 def nested_models(config: Any) -> Any:
@@ -272,19 +168,6 @@ def a_cases() -> Iterator[Case]:
             lambda f, d=data: f.replaced(weights__safetensors=d),
             ("safetensors"),
         )
-    for i, name in enumerate(
-        ("../x", "/abs", "a\\..\\..\\x", "C:x", "CON", "x/../../y", "é", "x" * 300)
-    ):
-        yield f"A5-{i}", with_name(name), "a name that graphc does not use"
-    yield "A6-link", lambda f: rezipped(f, with_link), "is a symbolic link"
-    yield "A7-bomb", deflated, "is compressed|not use"
-    yield "A8-twice", twice, "stands twice"
-    yield "A8-disagree", disagreeing, r"local zip header of config\.json disagrees"
-    yield "A8-repacked", lambda f: rezipped(f, lambda a, m: None), "differs from what"
-    yield "A9-many", many_members, "more than 64 members"
-    yield "A9-overlap", overlapping, "differs from what"
-    yield "A9-prefix", lambda f: b"#!/bin/sh\ntouch marker\n" + f.data, "differs"
-    yield "A9-suffix", lambda f: f.data + b"\n", "does not end in a zip directory"
     for i, name in enumerate(("../../x", "a\nb", "\x1b[2J", "x" * 10_000_000, "\0")):
         message = "too long or has control" if i else "without the character '/'"
         yield f"A10-{i}", lambda f, n=name: f.layer_config(name=n), message
@@ -309,79 +192,8 @@ def a_cases() -> Iterator[Case]:
             ),
             "made as its config says",
         )
-    for name in (CONFIG, GRAPH, WEIGHTS, MANIFEST):
-        yield f"A13-{name}", flipped(name), f"mismatch in {name}"
-    for name in (CONFIG, GRAPH, WEIGHTS):
-        yield f"A13-signed-{name}", resigned_flip(name), f"digest mismatch in {name}"
-    yield (
-        "A14-code",
-        lambda f: pack(f.members | {"kernel.cubin": b"\x7fELF"}),
-        "members of the file are not those of a graphc-model",
-    )
-    yield (
-        "A14-unlisted",
-        lambda f: pack(f.members | {"kernel.cubin": b"\x7fELF"}, manifest=False),
-        "members of the file are not those of its manifest",
-    )
-    for version, message in (
-        (2, r"format version 2, written by graphc '0\.1\.0'; graphc 0\.1\.0 reads up to"),
-        (2**70, "reads up to format version 1"), (0, "at least 1"), ("1", "at least 1"),
-        (True, "at least 1"), (None, "at least 1"),
-    ):  # fmt: skip
-        yield (
-            f"A16-{version}",
-            lambda f, v=version: f.manifest(lambda m: m.update(format_version=v)),
-            message,
-        )
-    yield (
-        "A16-format",
-        lambda f: f.manifest(lambda m: m.update(format="x")),
-        "not that of",
-    )
-    for member in (CONFIG, MANIFEST):
-        for i, data in enumerate(
-            (deep("["), deep("{"), b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":1e999}',
-             b"\xff\xfe{\0}\0", b"\xef\xbb\xbf{}", b'{"a":"\xff"}', b"", b"[]", b"null",
-             b"[" + b"1," * 10**6 + b"1]", b"9" * 100_000)
-        ):  # fmt: skip
-            yield (
-                f"A17-{member}-{i}",
-                lambda f, n=member, d=data: pack(
-                    f.members | {n: d}, manifest=n == CONFIG
-                ),
-                "not valid JSON|expected the keys|not that of",
-            )
     yield "A17-models", lambda f: f.config(nested_models), "does not fit model"
-    yield (
-        "A18-fewer",
-        lambda f: f.manifest(lambda m: m["members"].pop(GRAPH) and None),
-        "not those of",
-    )
-    yield (
-        "A18-more",
-        lambda f: f.manifest(
-            lambda m: m["members"].update(x={"sha256": "", "size": 0})
-        ),
-        "not those of",
-    )
-    yield (
-        "A18-size",
-        lambda f: f.manifest(lambda m: m["members"][CONFIG].update(size=1)),
-        "another size",
-    )
-    yield (
-        "A18-extra",
-        lambda f: f.manifest(lambda m: m.update(x=1)),
-        "expected the keys",
-    )
-    yield "A18-none", lambda f: pack({CONFIG: b"{}"}, manifest=False), "has no manifest"
-
-
-def rezipped_pickle() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("data.pkl", pickle.dumps(Payload()))
-    return file.getvalue()
+    yield from container_cases((CONFIG, GRAPH, WEIGHTS), (CONFIG,))
 
 
 def c_cases() -> Iterator[Case]:
@@ -400,7 +212,7 @@ def c_cases() -> Iterator[Case]:
 
 
 def i_cases() -> Iterator[Case]:
-    def text(data: bytes) -> Callable[[Forger], bytes]:
+    def text(data: bytes) -> Callable[[ModelForger], bytes]:
         return lambda f: f.replaced(graph__gir=data)
 
     invalid = "graph.gir is not valid"
@@ -573,34 +385,20 @@ MUTANTS = 1000
 LOADED = "I13-location"
 
 
-def run(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
-    """Loads files in a process of their own; what each led to, by name."""
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    before = sorted(path.name for path in folder.iterdir())
-    output = folder.parent / f"{folder.name}.json"
-    subprocess.run(
-        [sys.executable, "-W", "error", CHILD, folder, output], check=True, cwd=folder,
-        env={"PYTHONPATH": str(ROOT)}, timeout=600,
-    )  # fmt: skip
-    assert sorted(path.name for path in folder.iterdir()) == before
-    found = json.loads(output.read_text())
-    assert found["grown"] < 512 << 20
-    return found["results"]
+@pytest.fixture(scope="module")
+def forger(tmp_path_factory: pytest.TempPathFactory) -> ModelForger:
+    return ModelForger(good_file(tmp_path_factory.mktemp("good")))
 
 
 @pytest.fixture(scope="module")
-def forger(tmp_path_factory: pytest.TempPathFactory) -> Forger:
-    return Forger(good_file(tmp_path_factory.mktemp("good")))
-
-
-@pytest.fixture(scope="module")
-def results(forger: Forger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    files = {"good.graphc": forger.data, "same.graphc": pack(forger.members)}
+def results(
+    forger: ModelForger, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    files = {"good.graphc": forger.data, "same.graphc": forger.pack(forger.members)}
     files |= {f"{i}.graphc": make(forger) for i, (_, make, _) in enumerate(CASES)}
     for name, data in safetensors_cases():
         files[f"{name}.safetensors"] = data
-    return run(tmp_path_factory.mktemp("attacks"), files)
+    return attempts(SUBJECT, tmp_path_factory.mktemp("attacks"), files)
 
 
 def test_the_forger_s_tools_make_good_files(results: Any):
@@ -636,58 +434,49 @@ def test_attack_on_weights(name: str, results: Any):
     assert result["seconds"] < SECONDS
 
 
-def check_mutants(files: dict[str, bytes], good: bytes, folder: Path) -> dict[str, int]:
-    """Fails unless each file is refused, or is what the good one is."""
-    found = run(folder, files | {"good.graphc": good})
-    counts = {"refused": 0, "loaded": 0}
-    for name, result in found.items():
-        assert result["events"] == [], (name, result)
-        assert result["seconds"] < SECONDS, (name, result)
-        if result["error"] is None:
-            counts["loaded"] += 1
-        else:
-            assert result["is_load_error"], (name, result)
-            counts["refused"] += 1
-    return counts | {"different": sum(
-        r["error"] is None and r["fingerprint"] != found["good.graphc"]["fingerprint"]
-        for r in found.values()
-    )}  # fmt: skip
-
-
-def mutants_of_files(forger: Forger, count: int) -> dict[str, bytes]:
+def mutants_of_files(forger: ModelForger, count: int) -> dict[str, bytes]:
     rng = np.random.default_rng(1)
     return {f"{i}.graphc": mutate(forger.data, rng) for i in range(count)}
 
 
-def test_mutants_of_files(forger: Forger, tmp_path: Path):
+def test_mutants_of_files(forger: ModelForger, tmp_path: Path):
     folder = tmp_path / "mutants"
     folder.mkdir()
-    counts = check_mutants(mutants_of_files(forger, MUTANTS), forger.data, folder)
+    counts = check_mutants(
+        SUBJECT, mutants_of_files(forger, MUTANTS), ("good.graphc", forger.data), folder
+    )
     assert counts["different"] == 0
     assert counts["refused"] > 0.95 * MUTANTS
 
 
 @pytest.mark.slow
-def test_many_mutants_of_files(forger: Forger, tmp_path: Path):
+def test_many_mutants_of_files(forger: ModelForger, tmp_path: Path):
     folder = tmp_path / "mutants"
     folder.mkdir()
-    counts = check_mutants(mutants_of_files(forger, 10 * MUTANTS), forger.data, folder)
+    counts = check_mutants(
+        SUBJECT,
+        mutants_of_files(forger, 10 * MUTANTS),
+        ("good.graphc", forger.data),
+        folder,
+    )
     assert counts["different"] == 0
 
 
-def test_mutants_of_members_with_right_digests(forger: Forger, tmp_path: Path):
+def test_mutants_of_members_with_right_digests(forger: ModelForger, tmp_path: Path):
     """Whoever makes a file can sign it: what is in it must not be trusted either."""
     rng = np.random.default_rng(2)
     config = json.loads(forger.members[CONFIG])
     files: dict[str, bytes] = {}
     for i in range(300):
-        changed = json.dumps(mutate_json(config, rng)).encode()
-        files[f"config-{i}.graphc"] = pack(forger.members | {CONFIG: changed})
+        changed = json.dumps(mutate_json(config, rng, STRANGE_CONFIGS)).encode()
+        files[f"config-{i}.graphc"] = forger.pack(forger.members | {CONFIG: changed})
     for member in (GRAPH, WEIGHTS):
         for i in range(150):
             changed = mutate(forger.members[member], rng)
-            files[f"{member}-{i}.graphc"] = pack(forger.members | {member: changed})
+            files[f"{member}-{i}.graphc"] = forger.pack(
+                forger.members | {member: changed}
+            )
     folder = tmp_path / "mutants"
     folder.mkdir()
-    counts = check_mutants(files, forger.data, folder)
+    counts = check_mutants(SUBJECT, files, ("good.graphc", forger.data), folder)
     assert counts["refused"] > 300

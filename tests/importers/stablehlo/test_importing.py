@@ -359,3 +359,76 @@ def test_what_is_not_supported_is_named_with_its_place(body: str, message: str):
 def test_entries_that_are_refused(text: str, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         graphc.from_stablehlo(text)
+
+
+SCATTERS = """
+    %0:2 = "stablehlo.scatter"(%x, %y, %i, %u, %v) <{{
+      scatter_dimension_numbers = #stablehlo.scatter<inserted_window_dims = [0],
+        scatter_dims_to_operand_dims = [0], index_vector_dim = 1>}}> ({{
+    ^bb0(%a: tensor<f32>, %b: tensor<i32>, %c: tensor<f32>, %d: tensor<i32>):
+      {region}
+    }}) : (tensor<3xf32>, tensor<3xi32>, tensor<2x1xi32>, tensor<2xf32>, tensor<2xi32>)
+      -> (tensor<3xf32>, tensor<3xi32>)
+    return %0#0, %0#1 : tensor<3xf32>, tensor<3xi32>"""
+
+
+def scatters(region: str) -> Graph:
+    return imported(
+        SCATTERS.format(region=region),
+        "%x: tensor<3xf32>, %y: tensor<3xi32>, %i: tensor<2x1xi32>, "
+        "%u: tensor<2xf32>, %v: tensor<2xi32>",
+        "(tensor<3xf32>, tensor<3xi32>)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "wanted"),
+    [
+        (
+            "%0 = stablehlo.add %a, %c : tensor<f32>\n"
+            "%1 = stablehlo.maximum %d, %b : tensor<i32>\n"
+            "stablehlo.return %0, %1 : tensor<f32>, tensor<i32>",
+            ([1.0, 2.0, 13.0], [9, 2, 5]),
+        ),
+        (
+            "stablehlo.return %a, %d : tensor<f32>, tensor<i32>",
+            ([1.0, 2.0, 3.0], [9, 2, 5]),
+        ),
+    ],
+)
+def test_scatters_of_several_operands(region: str, wanted: tuple[list, list]):
+    x, u = np.array([1, 2, 3], np.float32), np.array([10, 20], np.float32)
+    y, v = np.array([4, 2, 3], np.int32), np.array([5, 9], np.int32)
+    found = evaluate(scatters(region), x, y, np.array([[2], [5]]).astype("i4"), u, v)
+    indices = np.array([[2], [0]], np.int32)
+    again = evaluate(scatters(region), x, y, indices, u, v)
+    floats, integers = wanted
+    floats = [floats[0] + 20 * (floats[2] > 3), *floats[1:]]
+    assert [again[0].tolist(), again[1].tolist()] == [floats, integers]
+    assert found[1].tolist() == [4, 2, 5]
+
+
+@pytest.mark.parametrize("other", ["%a", "%e"])
+def test_scatters_that_mix_their_operands_are_refused(other: str):
+    mixed = (
+        "%e = stablehlo.convert %d : (tensor<i32>) -> tensor<f32>\n"
+        f"%0 = stablehlo.add %a, {other} : tensor<f32>\n"
+        "stablehlo.return %0, %b : tensor<f32>, tensor<i32>"
+    )
+    with pytest.raises(UnsupportedError, match="combining region is not supported"):
+        scatters(mixed)
+
+
+def test_reductions_of_an_element_with_itself_are_no_sums():
+    graph = imported(
+        """
+        %0 = stablehlo.constant dense<0.0> : tensor<f32>
+        %1 = "stablehlo.reduce"(%x, %0) <{dimensions = array<i64: 0>}> ({
+        ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+          %2 = stablehlo.add %b, %b : tensor<f32>
+          stablehlo.return %2 : tensor<f32>
+        }) : (tensor<3xf32>, tensor<f32>) -> tensor<f32>
+        return %1 : tensor<f32>""",
+        result="tensor<f32>",
+    )
+    assert [node.op.name for node in graph.nodes] == ["reduce"]

@@ -9,7 +9,8 @@ import graphc
 from graphc.importers.stablehlo.context import new_context
 from graphc.ir import OpDef, UnsupportedError, evaluate
 from graphc.ir.tolerance import mismatch
-from tests.op_cases import Case, dtype_cases, each_op, own_cases
+from graphc.testing.op_cases import Case, dtype_cases, own_cases
+from tests.op_cases import each_op
 
 
 def through_an_artifact(text: str) -> str:

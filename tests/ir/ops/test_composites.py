@@ -12,15 +12,15 @@ from graphc.ir import Graph, GraphError, OpDef, Sample, evaluate
 from graphc.ir.body import body_graph
 from graphc.ir.differentiate import differentiate
 from graphc.ir.ops import OPS
-from tests.closeness import assert_close
-from tests.op_gradients import gradient_samples, loss_graph, random_weights
-from tests.op_samples import (
+from graphc.testing.op_gradients import gradient_samples, loss_graph, random_weights
+from graphc.testing.op_samples import (
     bound_graph,
     float_values,
     sample_arrays,
-    sample_cases,
     sample_graph,
 )
+from tests.closeness import assert_close
+from tests.op_samples import sample_cases
 
 
 def has_body_graph(op: OpDef, sample: Sample) -> bool:

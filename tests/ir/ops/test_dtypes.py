@@ -14,18 +14,18 @@ from graphc.ir.body import body_graph
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.opdef import Trait
 from graphc.ir.types import F32, I64, DType
-from tests.op_cases import (
+from graphc.testing.op_cases import (
     Array,
     Case,
     dtype_cases,
     dtype_cover,
     dtype_places,
-    each_op,
     in_dtype,
     in_every_dtype,
     own_cases,
 )
-from tests.op_samples import bound_graph, operand_type, sample_types
+from graphc.testing.op_samples import bound_graph, operand_type, sample_types
+from tests.op_cases import each_op
 
 # -- floats ----------------------------------------------------------------------------
 

@@ -14,9 +14,14 @@ from graphc.ir.ops import OPS
 from graphc.ir.tolerance import Tolerance, mismatch
 from graphc.ir.types import F32
 from graphc.ir.values import Literal
-from tests.op_cases import Array
-from tests.op_gradients import has_gradient, reshaped, weighted_sum
-from tests.op_samples import bound_graph, float_values, sample_arrays, sample_types
+from graphc.testing.op_cases import Array
+from graphc.testing.op_gradients import has_gradient, reshaped, weighted_sum
+from graphc.testing.op_samples import (
+    bound_graph,
+    float_values,
+    sample_arrays,
+    sample_types,
+)
 
 FAR = float(finfo(np.float32).max)
 NEAR = float(finfo(np.float32).smallest_normal)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 
-from graphc.ir import OpDef, Sample
+from graphc.ir import OpDef
 from graphc.ir.ops import OPS
-from tests.op_gradients import (
-    check_gradient,
-    gradient_graph,
+from graphc.testing.op_gradients import (
+    check_derivatives,
     gradient_samples,
-    loss_graph,
     varied_samples,
 )
-from tests.op_samples import float_values, sample_arrays, sample_graph
 
 DIFFERENTIABLE = [
     pytest.param(op, id=name)
@@ -24,18 +19,6 @@ DIFFERENTIABLE = [
     if not isinstance(op.vjp, str)
 ]
 each_differentiable = pytest.mark.parametrize("op", DIFFERENTIABLE)
-
-
-def check_derivatives(
-    op: OpDef, samples: Iterable[Sample], rng: np.random.Generator
-) -> None:
-    """Checks the first and the second derivative of each sample."""
-    for sample in samples:
-        arrays = sample_arrays(sample, rng)
-        graph = sample_graph(op, sample)
-        wrt = [p.index for p in float_values(graph.parameters)]
-        if check_gradient(loss_graph(graph), wrt, arrays, rng):
-            check_gradient(gradient_graph(graph, wrt), wrt, arrays, rng)
 
 
 @each_differentiable

@@ -24,17 +24,17 @@ from graphc.ir.dims import substitute
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.opdef import IllTyped
 from graphc.ir.ops import OPS
-from tests.op_samples import (
+from graphc.testing.op_samples import (
     SIZES,
     Array,
     bound_graph,
     build_sample,
     sample_arrays,
-    sample_cases,
     sample_graph,
     sample_module,
     sample_symbols,
 )
+from tests.op_samples import sample_cases
 
 SAMPLES = sample_cases()
 SYMBOLIC = sample_cases(lambda op, sample: bool(sample_symbols(sample)))
@@ -125,7 +125,7 @@ def test_ill_typed_call(op: OpDef, error: IllTyped):
         build_sample(op, error, sample_module(op))
     assert error.message in str(caught.value)
     assert caught.value.location is not None
-    assert caught.value.location.file.endswith("op_samples.py")
+    assert caught.value.location.file.endswith("test_ops.py")
 
 
 @pytest.mark.parametrize(("op", "sample"), SYMBOLIC)

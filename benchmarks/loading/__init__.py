@@ -1,0 +1,1 @@
+"""The same models as files of several runtimes, each loaded in processes of its own."""

@@ -1,0 +1,238 @@
+"""What an artifact's manifest says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.artifacts.contract import Contract
+from graphc.files.container import Format, check_keys
+from graphc.ir.errors import GraphcError, LoadError
+from graphc.runtime.options import CompileOptions
+
+SUFFIX = ".gcx"
+GRAPH, WEIGHTS = "graph.gir", "weights.safetensors"
+
+KINDS = ("predict", "train_step", "eval_step", "graph")
+
+_KEYS = frozenset((
+    *("name", "kind", "inputs", "outputs", "state", "written", "contract"),
+    *("options", "weights", "programs"),
+))  # fmt: skip
+
+FORMAT = Format("graphc-artifact", 1, keys=_KEYS)
+
+_MAX_NAME, _MAX_STATEMENT = 1000, 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class PackedProgram:
+    """What the manifest says of one compiled program.
+
+    Attributes:
+        target: The target it was compiled for.
+        sizes: The sizes of the dimension symbols.
+        number: Which of the artifact's programs it is.
+        facts: What made it, and what it runs on.
+        files: The names that the backend gave its parts.
+        numerics: For each result, what rewrites did on the way to it.
+    """
+
+    target: str
+    sizes: Mapping[str, int]
+    number: int
+    facts: Mapping[str, Any]
+    files: tuple[str, ...]
+    numerics: tuple[str, ...] = ()
+
+    @property
+    def members(self) -> dict[str, str]:
+        """The members that hold its parts, by the names of these.
+
+        Parts in a folder of their own are named by their content, and shared.
+        """
+        folder = self.target.replace(":", "_")
+        own = {name: f"{folder}/{self.number}.{name}" for name in self.files}
+        return {name: name if "/" in name else at for name, at in own.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest says. The number is the place in the list."""
+        return {
+            "target": self.target,
+            "sizes": dict(self.sizes),
+            "facts": dict(self.facts),
+            "files": list(self.files),
+            "numerics": list(self.numerics),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an artifact holds.
+
+    Attributes:
+        name: What the program is called.
+        kind: ``predict``, ``train_step``, ``eval_step`` or ``graph``.
+        inputs: The names of the graph's first parameters, which callers pass.
+        outputs: The names of the graph's first results, which callers get.
+        state: The names of the tensors for the other parameters.
+        written: For each of the other results, the place in `state` of what it replaces.
+        contract: The sizes it is compiled for.
+        options: What its compiles are asked for; the target is chosen when it is loaded.
+        weights: The SHA-256 of the weights' file if that is not in the artifact.
+        programs: The compiled programs.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    state: tuple[str, ...]
+    written: tuple[int, ...]
+    contract: Contract
+    options: CompileOptions
+    weights: str | None
+    programs: tuple[PackedProgram, ...]
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets that there are compiled programs for."""
+        return list(dict.fromkeys(program.target for program in self.programs))
+
+    @property
+    def parts(self) -> set[str]:
+        """The members that hold compiled programs."""
+        return {name for each in self.programs for name in each.members.values()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents as JSON."""
+        options = dataclasses.asdict(self.options)
+        del options["target"]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+            "state": list(self.state),
+            "written": list(self.written),
+            "contract": self.contract.to_json(),
+            "options": options,
+            "weights": self.weights,
+            "programs": [program.to_json() for program in self.programs],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Contents:
+        """The contents that `to_json` wrote.
+
+        Raises:
+            LoadError: If they are none; names what is wrong.
+        """
+        kind = found["kind"]
+        if kind not in KINDS:
+            raise LoadError("an artifact of an unknown kind", received=ascii(kind)[:80])
+        state = _names(found, "state")
+        contract = Contract.from_json(found["contract"])
+        return cls(
+            name=_name(found["name"], "name"),
+            kind=kind,
+            inputs=_names(found, "inputs"),
+            outputs=_names(found, "outputs"),
+            state=state,
+            written=_places(found["written"], len(state)),
+            contract=contract,
+            options=_options(found["options"]),
+            weights=_digest(found["weights"]),
+            programs=_programs(found["programs"], contract),
+        )
+
+
+def _list(found: Any, what: str) -> list[Any]:
+    if not isinstance(found, list):
+        raise LoadError(f"the {what} of an artifact are no list")
+    return found
+
+
+def _name(found: Any, what: str, limit: int = _MAX_NAME) -> str:
+    if not isinstance(found, str) or len(found) > limit or not found.isprintable():
+        raise LoadError(
+            f"the {what} of an artifact must be printable text",
+            received=ascii(found)[:80],
+        )
+    return found
+
+
+def _names(found: Mapping[str, Any], what: str) -> tuple[str, ...]:
+    names = tuple(_name(each, what) for each in _list(found[what], what))
+    if len(set(names)) < len(names):
+        raise LoadError(f"the {what} of an artifact are not distinct")
+    return names
+
+
+def _places(found: Any, count: int) -> tuple[int, ...]:
+    places = _list(found, "written")
+    fits = all(type(place) is int and 0 <= place < count for place in places)
+    if not fits or len(set(places)) < len(places):
+        raise LoadError("what an artifact writes is not its state")
+    return tuple(places)
+
+
+def _digest(found: Any) -> str | None:
+    if found is not None and not (isinstance(found, str) and len(found) == 64):
+        raise LoadError("the digest of an artifact's weights is none")
+    return found
+
+
+def _options(found: Any) -> CompileOptions:
+    known = {field.name for field in dataclasses.fields(CompileOptions)} - {"target"}
+    check_keys(found, known, "an artifact's options")
+    if not isinstance(found["passes"], str | None) or found["check"] is not None:
+        raise LoadError("an artifact's options are none")
+    try:
+        return CompileOptions(**found)
+    except (GraphcError, TypeError) as error:
+        raise LoadError(f"an artifact's options are none: {error}") from error
+
+
+def _programs(found: Any, contract: Contract) -> tuple[PackedProgram, ...]:
+    """The programs, which are different ones, of sizes that the contract declares."""
+    listed = _list(found, "programs")
+    programs = tuple(_program(each, number) for number, each in enumerate(listed))
+    made = [(p.target, tuple(sorted(p.sizes.items()))) for p in programs]
+    if len(set(made)) < len(made):
+        raise LoadError("an artifact has two programs for one target and size")
+    for program in programs:
+        fits = program.sizes.keys() == contract.symbols.keys() and all(
+            size in contract.symbols[name].compiled
+            for name, size in program.sizes.items()
+        )
+        if not fits:
+            raise LoadError(
+                "an artifact has a program of sizes that its contract lacks",
+                received=ascii(program.sizes)[:80],
+            )
+    return programs
+
+
+def _program(found: Any, number: int) -> PackedProgram:
+    keys = {"target", "sizes", "facts", "files", "numerics"}
+    check_keys(found, keys, "an artifact's program")
+    target, sizes, facts = found["target"], found["sizes"], found["facts"]
+    whole = (
+        isinstance(target, str)
+        and re.fullmatch(r"[a-z]{1,20}(:[a-z0-9_]{1,20})?", target) is not None
+        and isinstance(sizes, dict)
+        and all(type(size) is int for size in sizes.values())
+        and isinstance(facts, dict)
+    )
+    if not whole:
+        raise LoadError("what an artifact says of a program is not complete")
+    files = _names(found, "files")
+    if {"", WEIGHTS, GRAPH} & set(files):
+        raise LoadError("a part of a program has the name of another member")
+    numerics = _list(found["numerics"], "numerics")
+    said = tuple(_name(each, "numerics", _MAX_STATEMENT) for each in numerics)
+    return PackedProgram(target, sizes, number, facts, files, said)

@@ -1,0 +1,343 @@
+"""``graphc compile``: artifacts from models, functions and graphs."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.status import Status
+
+from graphc.artifacts import Contract, Source, write_artifact
+from graphc.artifacts.contents import SUFFIX
+from graphc.artifacts.contract import Sizes
+from graphc.cli.show import describe_contents
+from graphc.cli.text import printable, read_graph
+from graphc.files.container import checked_path
+from graphc.files.opening import opened
+from graphc.files.tensors import file_size, read_header, read_tensors
+from graphc.frontend.compilation import Executable
+from graphc.frontend.models import Model
+from graphc.frontend.models.export import KINDS, model_source, program_source
+from graphc.frontend.saving import load_model
+from graphc.frontend.tracing import without_locations
+from graphc.frontend.transforms import TensorSpec, program_of
+from graphc.ir import Graph, tensor_type
+from graphc.ir.errors import GraphcError, LoadError
+from graphc.passes.plugins import load_module
+from graphc.runtime.options import CompileOptions
+from graphc.tuning.lock import read_lock
+from graphc.tuning.tuner import locked_pipeline
+
+PRECISIONS = {
+    "f32": "float32",
+    "bf16": "mixed_bfloat16",
+    "f16": "mixed_float16",
+}
+"""Short names of precision policies."""
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.option("-o", "--output", required=True, help=f"The artifact, NAME{SUFFIX}.")
+@click.option(
+    "--target", "targets", multiple=True, help="Compile for this; may be repeated."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="predict",
+    show_default=True,
+    help="Which step of a model.",
+)
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME:TYPE",
+    help="An input of a function, such as x:f32[B,224,224,3].",
+)
+@click.option("--batch", metavar="SIZES", help="The batch sizes, such as 1,8,32.")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="B=1..64",
+    help="All sizes of a dimension; what lies between is padded.",
+)
+@click.option(
+    "--precision",
+    help="f32, bf16, f16 or the name of a policy.",
+)
+@click.option("-p", "--passes", help="A pipeline instead of the target's own.")
+@click.option(
+    "--lock",
+    metavar="FILE",
+    help="A lock file of `graphc tune`, which chooses the pipeline.",
+)
+@click.option("--weights", help="The tensors of a graph's state, a .safetensors file.")
+@click.option(
+    "--separate-weights",
+    metavar="FILE",
+    help="Write the weights to this file, and not into the artifact.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+def compile(
+    source: str,
+    output: str,
+    targets: tuple[str, ...],
+    kind: str,
+    inputs: tuple[str, ...],
+    batch: str | None,
+    ranges: tuple[str, ...],
+    precision: str | None,
+    passes: str | None,
+    lock: str | None,
+    weights: str | None,
+    separate_weights: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compile SRC ahead of time, into one file that runs without its Python.
+
+    SRC is a saved model (.graphc), a graph (.gir, .mlir), or package.module:object: a
+    model, or a function, whose inputs --input describes. The artifact is run by
+    `graphc run` and loaded by graphc.load.
+
+    Exit codes: 0 for success, 2 for wrong usage, a file that cannot be used, or a
+    program that cannot be compiled.
+    """
+    path = _output(output, force)
+    contract = Contract(_sizes(batch, ranges))
+    options = CompileOptions(
+        passes=passes, precision=PRECISIONS.get(precision or "f32", precision or "")
+    )
+    with _stages(quiet=as_json) as say:
+        say("reading")
+        found = _source(source, kind, inputs, weights)
+        if lock is not None:
+            chosen = _locked(found.graph, contract, targets or ("xla",), lock, passes)
+            options = replace(options, passes=chosen)
+        contents = write_artifact(
+            path,
+            found,
+            contract,
+            targets or ("xla",),
+            options,
+            separate_weights,
+            say,
+        )
+    size = Path(path).stat().st_size
+    if as_json:
+        click.echo(json.dumps({"path": path, "bytes": size, **contents.to_json()}))
+    else:
+        click.echo(f"{printable(path)}: {describe_contents(contents, size)}")
+
+
+def _locked(
+    graph: Graph,
+    contract: Contract,
+    targets: Iterable[str],
+    lock_file: str,
+    passes: str | None,
+) -> str:
+    """The pipeline that a lock has for all programs of an artifact.
+
+    Raises:
+        GraphcError: If it lacks a line, or has several choices.
+    """
+    lock = read_lock(lock_file)
+    chosen: dict[str, str] = {}
+    for target in targets:
+        for sizes in contract.programs():
+            about = f"@{graph.name}, {target}, {sizes or 'all sizes'}"
+            bound = graph.bind(**sizes) if sizes else graph
+            text = locked_pipeline(bound, target, sizes, lock, passes)
+            if text is None:
+                raise GraphcError(
+                    "the lock file has no line about what is compiled",
+                    received=about,
+                    hint="`graphc tune` writes it, for the same sizes and target",
+                )
+            chosen.setdefault(text, about)
+    if len(chosen) > 1:
+        raise GraphcError(
+            "the lock file has several choices for one artifact",
+            received=" and ".join(chosen.values()),
+            hint="compile an artifact for each",
+        )
+    return next(iter(chosen))
+
+
+def _output(output: str, force: bool) -> str:
+    """The name of the file to write.
+
+    Raises:
+        UsageError: If it has another ending, or exists and is not to be replaced.
+    """
+    try:
+        return checked_path(output, SUFFIX, force)
+    except ValueError:
+        raise click.UsageError(
+            f"the artifact's name must end in {SUFFIX}: {printable(output)!r}"
+        ) from None
+    except FileExistsError:
+        raise click.UsageError(
+            f"{printable(output)} exists; --force replaces it"
+        ) from None
+
+
+def _sizes(batch: str | None, ranges: tuple[str, ...]) -> dict[str, Sizes]:
+    """The sizes by symbol that options name."""
+    found: dict[str, Sizes] = {}
+    for text in ranges:
+        match = re.fullmatch(r"(\w+)=(\d+)\.\.(\d+)", text)
+        if match is None or not 0 < int(match[2]) <= int(match[3]) < 2**31:
+            raise click.UsageError(f"--range is like B=1..64, not {printable(text)!r}")
+        found[match[1]] = Sizes.between(int(match[2]), int(match[3]))
+    if batch is not None:
+        numbers = batch.split(",")
+        if not all(n.isdecimal() and 0 < int(n) < 2**31 for n in numbers):
+            raise click.UsageError(f"--batch is like 1,8,32, not {printable(batch)!r}")
+        if "B" in found:
+            raise click.UsageError("--batch and --range both say what B is")
+        found["B"] = Sizes(tuple(sorted({int(n) for n in numbers})))
+    return found
+
+
+def _source(
+    source: str, kind: str, inputs: tuple[str, ...], weights: str | None
+) -> Source:
+    path = Path(source)
+    if path.suffix == ".graphc":
+        with without_locations():
+            return model_source(load_model(source), kind)
+    if source == "-" or path.suffix in (".gir", ".mlir"):
+        return _graph_source(read_graph(source), weights)
+    if ":" not in source:
+        raise click.UsageError(
+            f"{printable(source)!r} is neither a .graphc, .gir or .mlir file nor"
+            " package.module:object"
+        )
+    return _object_source(_load_object(source), source, kind, inputs)
+
+
+def _load_object(source: str) -> Any:
+    """What ``package.module:object`` names; runs the module, as the user asked for.
+
+    Raises:
+        PassError, LoadError: If there is no such module, or no such object in it.
+    """
+    module, _, name = source.rpartition(":")
+    if os.getcwd() not in sys.path:  # as for a script that lies there
+        sys.path.insert(0, os.getcwd())
+    found = load_module(module)
+    try:
+        return operator.attrgetter(name)(found)
+    except AttributeError as error:
+        raise LoadError(f"{printable(source)}: {error}") from None
+
+
+def _object_source(
+    found: Any, source: str, kind: str, inputs: tuple[str, ...]
+) -> Source:
+    if isinstance(found, Model):
+        return model_source(found, kind)
+    if isinstance(found, Executable):
+        return program_source(found.program, found.program.name, "graph")
+    if isinstance(found, Graph):
+        return _graph_source(found, None)
+    if not callable(found):
+        raise LoadError(
+            f"{printable(source)} is no model, function or graph",
+            received=type(found).__name__,
+        )
+    if not inputs:
+        raise click.UsageError("a function needs --input NAME:TYPE for each argument")
+    function = getattr(found, "function", found)  # what graphc.jit wraps
+    program = program_of(function, [_spec(text) for text in inputs])
+    return program_source(program, program.name, "graph")
+
+
+def _spec(text: str) -> TensorSpec:
+    name, colon, spelled = text.partition(":")
+    if not colon or not name.isidentifier():
+        raise click.UsageError(
+            f"--input is like x:f32[B,224,224,3], not {printable(text)!r}"
+        )
+    type = tensor_type(spelled)
+    shape = [dim if isinstance(dim, int) else str(dim) for dim in type.shape]
+    return TensorSpec(shape, type.dtype.long_name, name)
+
+
+def _graph_source(graph: Graph, weights: str | None) -> Source:
+    """A graph whose state, if it has any, is in a file."""
+    roles = [p.attributes.get("role") == "state" for p in graph.parameters]
+    names = [p.name or f"p{p.index}" for p in graph.parameters]
+    inputs = [name for name, state in zip(names, roles, strict=True) if not state]
+    own = names[len(inputs) :]
+    if roles != sorted(roles):
+        raise GraphcError("a graph's state must come behind its inputs")
+    state: dict[str, np.ndarray[Any, Any]] = {}
+    if own:
+        if weights is None:
+            raise click.UsageError(
+                f"the graph has state ({', '.join(own[:5])}): give --weights FILE"
+            )
+        with opened(weights) as file:
+            header = read_header(file, file_size(file))
+            state = dict(read_tensors(file, header))
+        if missing := sorted(set(own) - state.keys()):
+            raise LoadError(
+                f"{printable(weights)} lacks tensors",
+                received=", ".join(missing[:5]),
+            )
+        state = {name: state[name] for name in own}
+    outputs = tuple(f"result_{i}" for i in range(len(graph.results)))
+    return Source(graph.name, "graph", graph, tuple(inputs), outputs, state)
+
+
+@contextmanager
+def _stages(quiet: bool) -> Any:
+    """Shows on standard error what is being done, and how long it took."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda stage: None
+        return
+    status: Status | None = None
+    begun: tuple[str, float] | None = None
+
+    def done() -> None:
+        if begun is not None:
+            seconds = time.perf_counter() - begun[1]
+            console.print(f"{begun[0]}: {seconds:.1f} s", highlight=False)
+
+    def say(stage: str) -> None:
+        nonlocal status, begun
+        done()
+        begun = (stage, time.perf_counter())
+        if status is not None:
+            status.update(stage)
+        elif sys.stderr.isatty():
+            status = console.status(stage)
+            status.start()
+
+    try:
+        yield say
+        done()
+    finally:
+        if status is not None:
+            status.stop()

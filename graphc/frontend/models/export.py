@@ -1,0 +1,148 @@
+"""Models as artifacts: programs compiled ahead of time, without the model's Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphc.files.container import checked_path
+from graphc.frontend import trees
+from graphc.frontend.execution import (
+    ARTIFACT_SUFFIX,
+    ArtifactSource,
+    Contract,
+    Sizes,
+    write_artifact,
+)
+from graphc.frontend.models.graphs import step_program
+from graphc.frontend.program import Program
+from graphc.frontend.serialization.variable_paths import canonical_paths
+from graphc.frontend.variables import State, Variable
+
+if TYPE_CHECKING:
+    from graphc.frontend.models.model import Model
+
+KINDS = ("predict", "train_step", "eval_step")
+
+
+def export_model(
+    model: Any,
+    filepath: str | os.PathLike[str],
+    kind: str = "predict",
+    targets: Iterable[str] = ("xla",),
+    batch: int | Sequence[int] | None = None,
+    ranges: Mapping[str, tuple[int, int]] | None = None,
+    precision: str | None = None,
+    overwrite: bool = True,
+    say: Callable[[str], None] = lambda stage: None,
+) -> None:
+    """Writes a model's step to an artifact; see `Model.export`."""
+    path = checked_path(filepath, ARTIFACT_SUFFIX, overwrite)
+    source = model_source(model, kind)
+    options = replace(model.compile_options, target="xla")
+    if precision is not None:
+        options = replace(options, precision=precision)
+    write_artifact(
+        path,
+        source,
+        contract_of(batch, ranges or {}),
+        targets,
+        options,
+        say=say,
+    )
+
+
+def contract_of(
+    batch: int | Sequence[int] | None, ranges: Mapping[str, tuple[int, int]]
+) -> Contract:
+    """The contract of batch sizes and of ranges of sizes by symbol."""
+    symbols = {name: Sizes.between(low, high) for name, (low, high) in ranges.items()}
+    if batch is not None:
+        sizes = (batch,) if isinstance(batch, int) else tuple(batch)
+        symbols["B"] = Sizes(tuple(sorted(set(sizes))))
+    return Contract(symbols)
+
+
+def model_source(model: Model, kind: str) -> ArtifactSource:
+    """What an artifact of one of a model's steps is made of.
+
+    Raises:
+        ValueError: For an unknown kind, or if types are not known yet.
+    """
+    if kind not in KINDS:
+        raise ValueError(
+            f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}"
+        )
+    program = step_program(model, kind)
+    paths = {id(v): path for path, v in canonical_paths(model).items()}
+    source = program_source(program, model.name, kind, paths)
+    if kind != "predict" or not model.has_function():
+        return source
+    inputs, outputs = tuple(model.input_names), tuple(model.output_names)
+    if len(set(inputs)) == len(source.inputs):
+        source = replace(source, inputs=inputs)
+    if len(set(outputs)) == len(source.outputs):
+        source = replace(source, outputs=outputs)
+    return source
+
+
+def program_source(
+    program: Program, name: str, kind: str, paths: Mapping[int, str] | None = None
+) -> ArtifactSource:
+    """What an artifact of a traced function is made of.
+
+    Args:
+        program: The function.
+        name: What the artifact is called.
+        kind: What the function does, as `ArtifactSource` says.
+        paths: The names of variables by their identity, where their own are not used.
+    """
+    graph, read = program.graph, {id(v) for v in program.state}
+    unread = [v for v in program.written if id(v) not in read]
+    if unread:  # what a program keeps is what it is given: no more, no less
+        graph = graph.copy()
+        for variable in unread:
+            graph.add_parameter(variable.type, attributes={"role": "state"})
+    variables = [*program.state, *unread]
+    names = _state_names(variables, paths or {})
+    places = {id(variable): place for place, variable in enumerate(variables)}
+    parameters = graph.parameters[: program.inputs]
+    return ArtifactSource(
+        name=name,
+        kind=kind,
+        graph=graph,
+        inputs=tuple(p.name or f"x_{i}" for i, p in enumerate(parameters)),
+        outputs=_output_names(program),
+        state=dict(zip(names, _arrays(variables), strict=True)),
+        written=tuple(places[id(v)] for v in program.written),
+    )
+
+
+def _output_names(program: Program) -> tuple[str, ...]:
+    """The places of the outputs in what the function returns."""
+    count = len(program.graph.results) - len(program.written)
+    numbers = trees.unflatten(program.structure, list(range(count)))
+    paths, _, _ = trees.flatten_with_path(numbers)
+    names = ["_".join(map(str, path)) for path in paths]
+    if len(set(names)) == len(names) and all(map(str.isidentifier, names)):
+        return tuple(names)
+    return tuple(f"output_{i}" for i in range(count))
+
+
+def _state_names(variables: Iterable[Variable], paths: Mapping[int, str]) -> list[str]:
+    """A name for each variable: its path in the model, or else its own path."""
+    names: list[str] = []
+    for variable in variables:
+        name = paths.get(id(variable), variable.path)
+        taken = sum(each == name or each.startswith(f"{name}#") for each in names)
+        names.append(f"{name}#{taken}" if taken else name)
+    return names
+
+
+def _arrays(variables: Sequence[Variable]) -> list[np.ndarray[Any, Any]]:
+    State.of(variables).initialize()
+    return [np.asarray(variable.array()) for variable in variables]

@@ -1,0 +1,81 @@
+"""Which program of an artifact serves which sizes."""
+
+import pytest
+
+from graphc.artifacts.contract import Contract, Sizes
+from graphc.ir.errors import GraphError, LoadError
+
+
+def test_sizes_that_are_listed():
+    sizes = Sizes((1, 8, 32))
+    assert [sizes.program_size(n) for n in (1, 8, 32)] == [1, 8, 32]
+    assert [sizes.program_size(n) for n in (0, 2, 9, 33)] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "compiled"),
+    [
+        (1, 64, (1, 2, 4, 8, 16, 32, 64)),
+        (1, 5, (1, 2, 4, 5)),
+        (3, 3, (3,)),
+        (3, 9, (4, 8, 9)),
+    ],
+)
+def test_sizes_of_a_range(low: int, high: int, compiled: tuple[int, ...]):
+    sizes = Sizes.between(low, high)
+    assert sizes.compiled == compiled
+    for size in range(low, high + 1):
+        found = sizes.program_size(size)
+        assert found is not None
+        assert size <= found < 2 * size + 1
+    assert sizes.program_size(low - 1) is None
+    assert sizes.program_size(high + 1) is None
+
+
+def test_programs_are_all_combinations():
+    contract = Contract({"T": Sizes((7,)), "B": Sizes((1, 2))})
+    assert list(contract.programs()) == [{"B": 1, "T": 7}, {"B": 2, "T": 7}]
+    assert Contract.from_json(contract.to_json()) == contract
+    assert list(Contract({}).programs()) == [{}]
+
+
+def test_other_sizes_are_refused_with_what_to_do():
+    contract = Contract({"B": Sizes((1, 8)), "T": Sizes.between(1, 4)})
+    with pytest.raises(GraphError, match="compiled for B = 1 or 8") as caught:
+        contract.program_sizes({"B": 3, "T": 1})
+    assert "--batch 3" in str(caught.value)
+    with pytest.raises(GraphError, match="compiled for T = 1 to 4"):
+        contract.program_sizes({"B": 1, "T": 5})
+
+
+def test_a_contract_is_about_the_symbols_of_the_graph():
+    contract = Contract({"B": Sizes((1,))})
+    contract.check({"B"})
+    with pytest.raises(GraphError, match="without sizes: T"):
+        contract.check({"B", "T"})
+    with pytest.raises(GraphError, match="no dimension symbol B"):
+        contract.check(set())
+    many = Contract({n: Sizes(tuple(range(1, 18))) for n in "AB"})
+    with pytest.raises(GraphError, match="at most 256 programs"):
+        many.check({"A", "B"})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        {"B": {"compiled": [1]}},
+        {"B": {"compiled": [], "low": None}},
+        {"B": {"compiled": [2, 1], "low": None}},
+        {"B": {"compiled": [1, 1], "low": None}},
+        {"B": {"compiled": [0], "low": None}},
+        {"B": {"compiled": [2**31], "low": None}},
+        {"B": {"compiled": [True], "low": None}},
+        {"B": {"compiled": ["1"], "low": None}},
+        {"B": {"compiled": "1", "low": None}},
+        {"B": {"compiled": [4], "low": -1}},
+    ],
+)
+def test_what_is_no_contract(found: object):
+    with pytest.raises(LoadError):
+        Contract.from_json(found)
