@@ -210,7 +210,7 @@ def _moved_on(node: Node, orders: Orders) -> Proposal | None:
         return _once(node)
     if node.op is convolution:
         return _read_in_place(node, orders)
-    if node.op.kind is Kind.ELEMENTWISE:
+    if node.op.kind is Kind.ELEMENTWISE and len(node.results) == 1:
         return _elementwise(node)
     if node.op.kind is Kind.REDUCTION:
         return _reduction(node)

@@ -73,6 +73,8 @@ MOST_REBUILT = 8
 )
 def move_last(node: Node) -> Replacement:
     """`f(move(x), move(y)) = move(f(x, y))`, which moves or computes less often."""
+    if len(node.results) != 1:
+        return None
     first: Node | None = None
     sources: list[Operand] = []
     for operand in node.operands:
@@ -156,7 +158,8 @@ def undo_moves(node: Node) -> Replacement:
 
 def _may_undo(inner: Node) -> bool:
     """Whether some operand of `inner` may be a move: most nodes are told by a look."""
-    return inner.op.kind is Kind.ELEMENTWISE and only_use(inner.result)
+    single = len(inner.results) == 1
+    return inner.op.kind is Kind.ELEMENTWISE and single and only_use(inner.result)
 
 
 class _Undoing:
@@ -338,7 +341,9 @@ def slice_computed(node: Node) -> Replacement:
     if isinstance(operand, Literal) or operand.node is None:
         return None
     inner = operand.node
-    if inner.op.kind is not Kind.ELEMENTWISE or not only_use(operand):
+    if inner.op.kind is not Kind.ELEMENTWISE or len(inner.results) != 1:
+        return None
+    if not only_use(operand):
         return None
     shaped = {o for o in inner.operands if o.type.shape}
     full_size = [o for o in shaped if producer(o, broadcast_in_dim) is None]
