@@ -72,6 +72,7 @@ BARRIERS = {
 }
 
 
+@pytest.mark.slow
 def test_scopes_choose_layers_and_keep_losses():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, 16)).astype(np.float32)

@@ -163,7 +163,8 @@ def wrong_pass(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_only_the_whole_program_gets_wrong(
     wrong_pass: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(PIPELINES, "xla", f"{PIPELINES['xla']},{wrong_pass}")
+    for name in ("xla", "xla:cpu"):
+        monkeypatch.setitem(PIPELINES, name, f"{PIPELINES[name]},{wrong_pass}")
     (dispute,) = held().disputes
     assert not dispute.alone
     assert "= tanh(" in dispute.line

@@ -132,9 +132,9 @@ def model_to_dot(
 
     Example:
         >>> import graphc
-        >>> model = graphc.Sequential([graphc.Input((4,)), graphc.layers.Dense(2)])
-        >>> graphc.utils.model_to_dot(model)
-        <Dot sequential: 1 nodes, 0 edges>
+        >>> parts = [graphc.Input((4,)), graphc.layers.Dense(2)]
+        >>> graphc.utils.model_to_dot(graphc.Sequential(parts, name="m"))
+        <Dot m: 1 nodes, 0 edges>
     """
     if not model.built:
         raise ValueError(
