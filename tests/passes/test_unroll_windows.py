@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import graphc
+from graphc import ops
 from graphc.ir import OPS, evaluate, parse
 from graphc.passes import Pipeline, run, run_with_report
 from graphc.passes.unroll_windows import UnrollWindows
-from graphc.testing.equivalence import assert_same_bits
+from graphc.testing.equivalence import assert_same_bits, random_arrays
 from graphc.testing.op_samples import bound_graph
 
 NAMES = ("reduce_window_max", "reduce_window_min", "select_and_scatter_add")
@@ -138,3 +140,15 @@ def test_says_why_not():
         "its windows have 40 elements, more than 16",
         "slices along the last dimension would not be read as vectors",
     ]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_gradient_in_narrow_floats(dtype: str):
+    def pooled(x):
+        return ops.sum(ops.max_pool(x, 2, 2, padding="same"))
+
+    graph = graphc.trace(graphc.grad(pooled), graphc.TensorSpec((1, 5, 5, 1), dtype))
+    result, report = run_with_report(graph, "xla:cpu", verify=True)
+    assert report.ledger.by_rule()["unroll_windows/gradient_by_places"] == 1
+    x = random_arrays(graph, np.random.default_rng(0))
+    assert_same_bits(evaluate(result, *x)[0], evaluate(graph, *x)[0])

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ml_dtypes import iinfo
 
+from graphc.ir import types
 from graphc.ir.differentiate import zeros
 from graphc.ir.opdef import (
     BOOLEAN,
@@ -31,12 +33,12 @@ _NOT_FLOAT = "its result is not a float"
 
 def lowest(dtype: Any) -> Any:
     """The value below (or equal to) every other of a NumPy dtype: max starts there."""
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    return -np.inf if types.dtype(dtype).is_float else iinfo(dtype).min
 
 
 def highest(dtype: Any) -> Any:
     """The value above (or equal to) every other of a NumPy dtype: min starts there."""
-    return np.inf if dtype.kind == "f" else np.iinfo(dtype).max
+    return np.inf if types.dtype(dtype).is_float else iinfo(dtype).max
 
 
 # -- reductions ------------------------------------------------------------------------
