@@ -44,7 +44,7 @@ def _is_launch(node) -> bool:
 def recorded(report: Report) -> Counter:
     """How many reasons each pair of kernels has."""
     pairs = [r.kernels for r in report.ledger.refusals if r.rule == FUSE]
-    return Counter(p for p in pairs if all(name.startswith("@") for name in p))
+    return Counter(p for p in pairs if p and all(name.startswith("@") for name in p))
 
 
 def check(graph: Graph) -> Report:
