@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from graphc.artifacts.contents import (
 from graphc.artifacts.contract import Contract
 from graphc.artifacts.programs import Programs
 from graphc.files.atomic_file import write_file
-from graphc.files.container import Chunks, write_container
+from graphc.files.container import Chunks, digest_of, write_container
 from graphc.files.tensors import dump_tensors
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
@@ -118,7 +117,7 @@ def write_artifact(
         written=source.written,
         contract=contract,
         options=options,
-        weights=None if weights_path is None else _digest(weights),
+        weights=None if weights_path is None else digest_of(weights),
         programs=tuple(programs),
     )
     say("writing")
@@ -185,10 +184,3 @@ def _packed(
 def _of(sizes: Mapping[str, int]) -> str:
     text = ", ".join(f"{name}={size}" for name, size in sizes.items())
     return f", {text}" if text else ""
-
-
-def _digest(chunks: Chunks) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -24,7 +24,7 @@ from graphc.artifacts.programs import Programs
 from graphc.files.atomic_file import write_file
 from graphc.files.container import Container
 from graphc.files.opening import opened
-from graphc.files.tensors import dump_tensors, file_size, read_header, read_tensors
+from graphc.files.tensors import dump_tensors, read_tensor_file
 from graphc.ir import parse
 from graphc.ir.errors import GraphcError, GraphError, LoadError, TargetError
 from graphc.ir.evaluate import bind_shapes
@@ -360,14 +360,11 @@ def _read_weights(
     path: str, digest: str | None
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
     """The tensors and the metadata of a safetensors file, compared with its digest."""
-    with opened(path) as file:
-        running = hashlib.sha256()
-        header = read_header(file, file_size(file))
-        running.update(header.text)
-        arrays = dict(read_tensors(file, header, [running]))
+    running = hashlib.sha256()
+    arrays, metadata = read_tensor_file(path, [running])
     if digest is not None and running.hexdigest() != digest:
         raise LoadError(f"{path} has other weights than the artifact was built with")
-    return arrays, header.metadata
+    return arrays, metadata
 
 
 def _read_programs(

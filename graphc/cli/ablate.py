@@ -7,11 +7,10 @@ import json
 
 import click
 
+from graphc.cli.cases import bound_case
 from graphc.cli.options import picks_graph
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
-from graphc.cli.vote import choose_sizes, parameter_name, read_case
-from graphc.ir.random_inputs import random_inputs
 from graphc.runtime.ablation import Variant
 from graphc.runtime.ablation import ablate as run_ablation
 from graphc.runtime.targets import find_target
@@ -60,16 +59,10 @@ def ablate(
     those of the time to all passes, 2.00 being twice as slow; errors are those of the
     worst result against float64, relative to its root mean square.
     """
-    graph, given = read_case(file, kind)
-    sizes = choose_sizes(graph, given, batch)
-    drawn = random_inputs(graph, seed, sizes)
-    arrays = [
-        given.get(parameter_name(p.name, p.index), array)
-        for p, array in zip(graph.parameters, drawn, strict=True)
-    ]
+    bound, arrays = bound_case(file, kind, batch, seed)
     default = find_target(target).pipeline
     variants = run_ablation(
-        graph.bind(**sizes),
+        bound,
         arrays,
         default if pipeline is None else read_pipeline(pipeline),
         passes=None if passes == "all" else passes.split(","),

@@ -12,11 +12,11 @@ import numpy as np
 
 from graphc.artifacts import load
 from graphc.artifacts.contents import SUFFIX
-from graphc.cli.options import KINDS
+from graphc.cli.cases import choose_sizes, fill, read_case
+from graphc.cli.options import KINDS, picks_clock
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
-from graphc.cli.vote import choose_sizes, parameter_name, read_case
-from graphc.ir.random_inputs import random_array, random_inputs
+from graphc.ir.random_inputs import random_array
 from graphc.ir.types import TensorType
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.targets import targets
@@ -51,13 +51,7 @@ from graphc.tuning.tuner import locked_pipeline
     help="Another target, pipeline or lock file to take turns with. May be repeated.",
 )
 @click.option("--rounds", type=click.IntRange(min=2), default=ROUNDS, show_default=True)
-@click.option(
-    "--clock",
-    type=click.Choice(list(CLOCKS)),
-    default="wall",
-    show_default=True,
-    help="cpu counts what is computed; it is steadier on a busy machine.",
-)
+@picks_clock
 @click.option(
     "--seed", default=0, show_default=True, help="What inputs are drawn from."
 )
@@ -108,11 +102,7 @@ def _programs(
         if name in graph.symbols
     }
     bound = graph.bind(**sizes)
-    drawn = random_inputs(bound, seed)
-    arrays = [
-        given.get(parameter_name(p.name, p.index), array)
-        for p, array in zip(bound.parameters, drawn, strict=True)
-    ]
+    arrays = fill(bound, given, seed)
     known = {each.name for each in targets()}
     asked: dict[str, tuple[str, str | None]] = {target: (target, None)}
     for text in compare:

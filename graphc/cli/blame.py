@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from graphc.cli.cases import bound_case
 from graphc.cli.options import picks_graph, takes_inputs
 from graphc.cli.plugins import LOADED, loads_plugins
 from graphc.cli.text import printable, read_pipeline, write_whole
-from graphc.cli.vote import choose_sizes, parameter_name, read_arrays, read_case
 from graphc.debug import SYMPTOMS
 from graphc.debug import blame as find_blame
 from graphc.debug.reproducer import write
-from graphc.ir.random_inputs import random_inputs
 
 
 @click.command()
@@ -65,16 +64,9 @@ def blame(
     its inputs are made small, and written with a script that shows the same. The exit
     code is 1 if the symptom shows.
     """
-    graph, given = read_case(file, kind)
-    given |= read_arrays(inputs, graph) if inputs else {}
-    sizes = choose_sizes(graph, given, batch)
-    drawn = random_inputs(graph, seed, sizes)
-    arrays = [
-        given.get(parameter_name(p.name, p.index), array)
-        for p, array in zip(graph.parameters, drawn, strict=True)
-    ]
+    bound, arrays = bound_case(file, kind, batch, seed, inputs)
     found = find_blame(
-        graph.bind(**sizes),
+        bound,
         arrays,
         symptom,
         target,

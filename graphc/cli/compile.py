@@ -25,8 +25,7 @@ from graphc.artifacts.contract import Sizes
 from graphc.cli.show import describe_contents
 from graphc.cli.text import printable, read_graph
 from graphc.files.container import checked_path
-from graphc.files.opening import opened
-from graphc.files.tensors import file_size, read_header, read_tensors
+from graphc.files.tensors import read_tensor_file
 from graphc.frontend.compilation import Executable
 from graphc.frontend.models import Model
 from graphc.frontend.models.export import KINDS, model_source, program_source
@@ -297,9 +296,7 @@ def _graph_source(graph: Graph, weights: str | None) -> Source:
             raise click.UsageError(
                 f"the graph has state ({', '.join(own[:5])}): give --weights FILE"
             )
-        with opened(weights) as file:
-            header = read_header(file, file_size(file))
-            state = dict(read_tensors(file, header))
+        state, _ = read_tensor_file(weights)
         if missing := sorted(set(own) - state.keys()):
             raise LoadError(
                 f"{printable(weights)} lacks tensors",

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from graphc.tuning.cases import CLOCKS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 KINDS = ("predict", "eval_step", "train_step")
@@ -28,6 +30,17 @@ def picks_graph(default: str = "predict") -> Callable[[F], F]:
         return kind(batch(command))
 
     return decorate
+
+
+def picks_clock(command: F) -> F:
+    """Gives a command ``--clock``: by which clock it measures."""
+    return click.option(
+        "--clock",
+        type=click.Choice(list(CLOCKS)),
+        default="wall",
+        show_default=True,
+        help="cpu counts what is computed; it is steadier on a busy machine.",
+    )(command)
 
 
 def takes_inputs(command: F) -> F:

@@ -14,11 +14,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from graphc.cli.cases import choose_sizes
 from graphc.cli.compile import PRECISIONS
-from graphc.cli.options import KINDS
+from graphc.cli.options import KINDS, picks_clock
 from graphc.cli.plugins import LOADED, loads_plugins
 from graphc.cli.text import printable, read_graph, read_pipeline, write_whole
-from graphc.cli.vote import choose_sizes
 from graphc.frontend.models.graphs import BLOCKS, model_graph
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
@@ -26,7 +26,6 @@ from graphc.ir import Graph
 from graphc.ir.errors import GraphcError
 from graphc.passes.memory_budget import parse_bytes
 from graphc.runtime.settings import Settings as Environment
-from graphc.tuning.cases import CLOCKS
 from graphc.tuning.cluster import ClusterRunner
 from graphc.tuning.lock import NAME, Key, Line, read_lock, write_lock
 from graphc.tuning.plot import plot
@@ -88,13 +87,7 @@ STORE = "measurements.sqlite"
 @click.option("--trials", type=click.IntRange(min=1), help="Try so many choices.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="Search for so long.")
 @click.option("--seed", default=0, show_default=True, help="What is drawn from.")
-@click.option(
-    "--clock",
-    type=click.Choice(list(CLOCKS)),
-    default="wall",
-    show_default=True,
-    help="cpu counts what is computed; it is steadier on a busy machine.",
-)
+@picks_clock
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

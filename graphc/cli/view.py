@@ -9,10 +9,10 @@ import click
 
 from graphc.artifacts import load
 from graphc.artifacts.contents import SUFFIX
-from graphc.cli.options import KINDS
+from graphc.cli.cases import choose_sizes
+from graphc.cli.options import picks_graph
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_graph, read_pipeline, write_whole
-from graphc.cli.vote import choose_sizes
 from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE
 from graphc.frontend.models.graphs import step_program
 from graphc.frontend.saving import load_model
@@ -48,14 +48,7 @@ from graphc.viewer import view as view_graph
     show_default=True,
     help="The GPU whose roofline says how long nodes and kernels take.",
 )
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    show_default=True,
-    help="Which graph of a saved model.",
-)
-@click.option("--batch", type=int, help="The batch size B.")
+@picks_graph()
 @click.option("--weights", help="The weights of an artifact that does not hold them.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
 @loads_plugins

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from graphc.cli.cases import bound_case
 from graphc.cli.options import picks_graph, takes_inputs
-from graphc.cli.text import printable, read_graph
-from graphc.frontend.models.graphs import step_program
-from graphc.frontend.saving import load_model
-from graphc.frontend.tracing import without_locations
-from graphc.ir import Graph, SymbolicDim
-from graphc.ir.errors import LoadError
+from graphc.cli.text import printable
 from graphc.ir.printer import location_text
-from graphc.ir.random_inputs import Array, random_inputs
 from graphc.runtime.ballots import Dispute
 from graphc.runtime.vote import Verdict
 from graphc.runtime.vote import vote as hold_vote
-
-SIZE = 2
-"""What dimension symbols are bound to unless options or inputs say otherwise."""
 
 
 @click.command()
@@ -61,16 +51,9 @@ def vote(
     the NumPy evaluator's values of its operands; its results are compared with the
     evaluator's in float64. The exit code is 1 if an executor is wrong.
     """
-    graph, given = read_case(file, kind)
-    given |= read_arrays(inputs, graph) if inputs else {}
-    sizes = choose_sizes(graph, given, batch)
-    drawn = random_inputs(graph, seed, sizes)
-    arrays = [
-        given.get(parameter_name(p.name, p.index), array)
-        for p, array in zip(graph.parameters, drawn, strict=True)
-    ]
+    bound, arrays = bound_case(file, kind, batch, seed, inputs)
     verdict = hold_vote(
-        graph.bind(**sizes),
+        bound,
         arrays,
         targets or None,
         None if pipeline == "none" else pipeline,
@@ -78,64 +61,6 @@ def vote(
     )
     click.echo(json.dumps(as_data(verdict)) if as_json else describe(verdict))
     context.exit(1 if verdict.disputes else 0)
-
-
-def read_case(file: str, kind: str) -> tuple[Graph, dict[str, Array]]:
-    """The graph of a file, and the arrays that a saved model has for its state."""
-    if file == "-" or Path(file).suffix != ".graphc":
-        return read_graph(file), {}
-    with without_locations():
-        program = step_program(load_model(file), kind)
-    state = program.graph.parameters[program.inputs :]
-    return program.graph, {
-        parameter_name(p.name, p.index): np.asarray(variable.array())
-        for p, variable in zip(state, program.state, strict=True)
-    }
-
-
-def read_arrays(file: str, graph: Graph) -> dict[str, Array]:
-    """The arrays of an .npz file; pickled objects are refused.
-
-    Raises:
-        LoadError: If the file is no such file.
-        UsageError: If a name is not a parameter's.
-    """
-    try:
-        with np.load(file, allow_pickle=False) as loaded:
-            arrays = dict(loaded)
-    except (ValueError, EOFError, TypeError) as error:
-        raise LoadError(
-            f"{printable(file)} is not an .npz file", received=str(error)[:200]
-        ) from None
-    names = [parameter_name(p.name, p.index) for p in graph.parameters]
-    for name in arrays:
-        if name not in names:
-            raise click.UsageError(
-                f"{printable(name)!r} is not a parameter; parameters: {', '.join(names)}"
-            )
-    return arrays
-
-
-def parameter_name(name: str | None, index: int) -> str:
-    """What a parameter is called in files: its number if it has no name."""
-    return name or str(index)
-
-
-def choose_sizes(
-    graph: Graph, given: Mapping[str, Array], batch: int | None
-) -> dict[str, int]:
-    """The sizes of the dimension symbols: as given arrays have them, else small."""
-    sizes = {} if batch is None else {"B": batch}
-    for p in graph.parameters:
-        array = given.get(parameter_name(p.name, p.index))
-        for dim, size in zip(
-            p.shape, () if array is None else array.shape, strict=False
-        ):
-            if isinstance(dim, SymbolicDim) and str(dim) in graph.ranges:
-                sizes.setdefault(str(dim), size)
-    for symbol, (low, high) in graph.ranges.items():
-        sizes.setdefault(symbol, min(max(SIZE, low), high))
-    return sizes
 
 
 def describe(verdict: Verdict) -> str:

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from graphc.cli.cases import choose_sizes, read_case
 from graphc.cli.options import picks_graph
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
-from graphc.cli.vote import choose_sizes, read_case
 from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE
 from graphc.runtime.why import Answer, Why
 

@@ -102,7 +102,7 @@ def make_manifest(
     """The text of the manifest of `members`."""
     assert description.keys() == format.keys
     listed = {
-        name: {"sha256": _digest(chunks), "size": _size(chunks)}
+        name: {"sha256": digest_of(chunks), "size": _size(chunks)}
         for name, chunks in members.items()
     }
     return dump_json({
@@ -305,7 +305,8 @@ def _check_checksum(member: Member, found: int) -> None:
         raise LoadError(f"checksum mismatch in {member.name}: the file is damaged")
 
 
-def _digest(chunks: Chunks) -> str:
+def digest_of(chunks: Chunks) -> str:
+    """The SHA-256 of the bytes of a file or a member, in hexadecimal."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)

@@ -108,7 +108,7 @@ class Store:
         digest = hashlib.sha256(payload).hexdigest()
         header = f"{MAGIC} {kind} {key} {digest} {len(payload)}\n".encode()
         try:
-            _replace(path, header + payload)
+            replace_file(path, header + payload)
             if self._writes % CHECK_EVERY == 0:
                 self.trim()
         except OSError as error:
@@ -233,7 +233,7 @@ class Store:
                     path.unlink()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Writes a file that appears whole. It need not survive a loss of power."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from graphc.files.json_text import load_json
+from graphc.files.opening import opened
 from graphc.ir.errors import GraphError, LoadError
 from graphc.ir.types import BOOL, DTYPES, DType, TensorType, checked_type, dtype
 
@@ -121,6 +122,26 @@ def parse_tensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
     file = io.BytesIO(data)
     header = read_header(file, len(data))
     return dict(read_tensors(file, header))
+
+
+def read_tensor_file(
+    path: str, digests: Iterable[Digest] = ()
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+    """The arrays and the metadata of a safetensors file.
+
+    Args:
+        path: The file's name.
+        digests: What the bytes of the file are added to as they are read.
+
+    Raises:
+        LoadError: If there is no such file, or it is none.
+    """
+    digests = list(digests)
+    with opened(path) as file:
+        header = read_header(file, file_size(file))
+        for digest in digests:
+            digest.update(header.text)
+        return dict(read_tensors(file, header, digests)), header.metadata
 
 
 def read_header(file: BinaryIO, size: int) -> Header:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
 import weakref
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from graphc.codegen.triton.kernel import Kernel
-from graphc.files.store import SOURCES, Store
+from graphc.files.store import SOURCES, Store, replace_file
 from graphc.ir.errors import GraphcError
 
 KIND = "kernels"
@@ -48,10 +47,7 @@ class Cache:
         except OSError:
             pass
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(text)
-            os.replace(file.name, path)
+            replace_file(path, text)
         except OSError as error:
             raise GraphcError(
                 f"the source of a kernel cannot be written: {error.strerror}",

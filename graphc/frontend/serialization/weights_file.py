@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc.files.atomic_file import write_file
-from graphc.files.container import checked_path
+from graphc.files.container import checked_path, digest_of
 from graphc.files.opening import opened
 from graphc.files.tensors import file_size, read_header, read_tensors
 from graphc.frontend.layers.layer import Layer
@@ -58,10 +58,7 @@ def save_weights(
         )
     # The digest covers the header with zeros in its own place.
     chunks = state_chunks(state, {"format": FORMAT, DIGEST: _NO_DIGEST})
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    found = digest.hexdigest().encode()
+    found = digest_of(chunks).encode()
     write_file(
         path, [bytes(chunks[0]).replace(_NO_DIGEST.encode(), found, 1), *chunks[1:]]
     )
