@@ -8,15 +8,16 @@ and the time of what was chosen relative to the canonical choice.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import graphc
 from graphc import ops
+from graphc.files.lock import Key, Line, agreement
 from graphc.ir import Graph
-from graphc.tuning.lock import Key, Line, agreement
 from graphc.tuning.search import Budget
 from graphc.tuning.store import MeasurementStore
-from graphc.tuning.tuner import Settings, line_of, tasks_of, tune_task
+from graphc.tuning.tuner import Settings, Task, line_of, tasks_of, tune_task
 
 TARGET = "xla:cpu"
 
@@ -55,20 +56,48 @@ def graphs() -> dict[str, Graph]:
     return found
 
 
+def tasks(settings: Settings) -> Iterator[tuple[str, Task]]:
+    """What is tuned: pipelines, precision of products, steps in one dispatch."""
+    for name, graph in graphs().items():
+        precisions = ["float32"]
+        if name.startswith("mlp"):
+            precisions.append("mixed_bfloat16")
+        for task in tasks_of({1: graph}, TARGET, {}, settings, None, precisions):
+            yield name, task
+    for batch in (4, 32):
+        steps = {n: graph.bind(B=batch) for n, graph in train_steps(16).items()}
+        blocks = {n: g.bind(K=n) if n > 1 else g for n, g in steps.items()}
+        for task in tasks_of(blocks, TARGET, {"B": batch}, settings):
+            yield f"train_{batch}", task
+
+
+def train_steps(width: int) -> dict[int, Graph]:
+    """The training step of a small model, alone and several in one dispatch."""
+    model = graphc.Sequential(
+        [
+            graphc.Input((width,)),
+            graphc.layers.Dense(width, "relu"),
+            graphc.layers.Dense(1),
+        ]
+    )
+    model.compile("adam", "mse")
+    kinds = {1: "train_step", 4: "train_block", 16: "train_block"}
+    return {steps: model.graph(kind) for steps, kind in kinds.items()}
+
+
 def tuned(seed: int, folder: Path) -> tuple[dict[Key, Line], dict[Key, float]]:
     """The lock of one run over all graphs, and what each choice is worth."""
     lock: dict[Key, Line] = {}
     worth: dict[Key, float] = {}
     settings = Settings("evolutionary", Budget(24), seed, clock="cpu")
     store = MeasurementStore(folder / f"{seed}.sqlite")
-    for name, graph in graphs().items():
-        for task in tasks_of({1: graph}, TARGET, {}, settings):
-            outcome = tune_task(task, store, settings)
-            line = line_of(task, outcome)
-            lock[line.about], worth[line.about] = line, outcome.ratio
-            print(
-                f"seed {seed}, {name}: {line.choice}, {outcome.ratio:.3f}", flush=True
-            )
+    for name, task in tasks(settings):
+        if task.space.size == 1:
+            continue
+        outcome = tune_task(task, store, settings)
+        line = line_of(task, outcome)
+        lock[line.about], worth[line.about] = line, outcome.ratio
+        print(f"seed {seed}, {name}: {line.choice}, {outcome.ratio:.3f}", flush=True)
     return lock, worth
 
 

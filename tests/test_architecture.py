@@ -49,9 +49,9 @@ LAYERS = {
     ),
     "frontend": Layer({"ir", "files", "frontend"}, FRONTEND),
     "frontend/execution.py": Layer(
-        {"ir", "frontend", "runtime", "artifacts"}, FRONTEND
+        {"ir", "frontend", "runtime", "artifacts", "tuning"}, FRONTEND
     ),
-    "artifacts": Layer({"ir", "files", "passes", "runtime", "artifacts"}, IR),
+    "artifacts": Layer({"ir", "files", "passes", "runtime", "tuning", "artifacts"}, IR),
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
     "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
     "debug": Layer({"ir", "passes", "runtime", "fuzz", "debug"}, IR),
@@ -77,7 +77,7 @@ TOP = {*LAYERS, "cli", "__init__.py"}
 LAYERS["cli"] = Layer(TOP, FRONTEND | {"click", "sklearn", "pydoc_data"})
 LAYERS["__init__.py"] = Layer(TOP, set())
 
-LAZY_DOORS = {"__init__.py", "runtime/__init__.py"}
+LAZY_DOORS = {"__init__.py", "runtime/__init__.py", "artifacts/compiler.py"}
 JUNK_DRAWERS = {"utils", "helpers", "common", "misc"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (*FUNCTIONS, ast.ClassDef)
@@ -110,6 +110,22 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @functools.cached_property
+    def code_lines(self) -> set[int]:
+        """Line numbers that hold code: no blank lines, comments or docstrings."""
+        layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT}
+        layout |= {tokenize.DEDENT, tokenize.ENDMARKER}
+        lines: set[int] = set()
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type not in layout:
+                lines.update(range(token.start[0], token.end[0] + 1))
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.Module, *DOCUMENTED)) and ast.get_docstring(node):
+                docstring = node.body[0]
+                lines -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+        text = self.text.splitlines()
+        return {line for line in lines if text[line - 1].strip()}
+
     @property
     def layer(self) -> Layer | None:
         if self.path.name == "__main__.py":  # an entry point, above all layers
@@ -123,6 +139,7 @@ class Source:
         )
 
 
+@functools.lru_cache(maxsize=1)  # parsing all of graphc for each rule would take long
 def read_package(root: Path) -> list[Source]:
     """All source files below `root`."""
     return [Source(root, path) for path in sorted(root.rglob("*.py"))]
@@ -152,29 +169,14 @@ def imported_modules(source: Source, node: ast.AST) -> list[str]:
 def imports(source: Source, top: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     """Each import anywhere in `top`, as its statement and the module's name."""
     for node in ast.walk(top):
-        for name in imported_modules(source, node):
-            yield node, name
+        if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)):
+            for name in imported_modules(source, node):
+                yield node, name
 
 
 def is_type_checking(node: ast.AST) -> bool:
     """Whether `node` is `if TYPE_CHECKING:`."""
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-
-
-def code_lines(source: Source) -> set[int]:
-    """Line numbers that hold code: no blank lines, comments or docstrings."""
-    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT}
-    layout |= {tokenize.DEDENT, tokenize.ENDMARKER}
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
-        if token.type not in layout:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(source.tree):
-        if isinstance(node, (ast.Module, *DOCUMENTED)) and ast.get_docstring(node):
-            docstring = node.body[0]
-            lines -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
-    text = source.text.splitlines()
-    return {line for line in lines if text[line - 1].strip()}
 
 
 # The rules.
@@ -266,14 +268,14 @@ def files_are_short(root: Path) -> list[str]:
     return [
         f"{source.relative}: {count} code lines, at most {MAX_FILE_LINES}"
         for source in read_package(root)
-        if (count := len(code_lines(source))) > MAX_FILE_LINES
+        if (count := len(source.code_lines)) > MAX_FILE_LINES
     ]
 
 
 def functions_are_short(root: Path) -> list[str]:
     violations = []
     for source in read_package(root):
-        lines = code_lines(source)
+        lines = source.code_lines
         for node in ast.walk(source.tree):
             if isinstance(node, FUNCTIONS):
                 body = range(node.lineno, (node.end_lineno or 0) + 1)

@@ -1,7 +1,6 @@
 """Artifacts: programs compiled ahead of time, in files that run where graphc runs."""
 
-from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.contract import Contract
 from graphc.artifacts.loading import Artifact, load
 
-__all__ = ["Artifact", "Contract", "Source", "load", "write_artifact"]
+__all__ = ["Artifact", "Contract", "load"]

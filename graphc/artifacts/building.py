@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from graphc.artifacts.compiler import kept_options
 from graphc.artifacts.contents import (
     FORMAT,
     GRAPH,
+    LOCK,
+    MAX_GRAPH,
+    SCHEDULES,
     WEIGHTS,
     Contents,
     PackedProgram,
+    donated,
 )
 from graphc.artifacts.contract import Contract
 from graphc.artifacts.programs import Programs
 from graphc.files.atomic_file import write_file
 from graphc.files.container import Chunks, digest_of, write_container
+from graphc.files.lock import lock_text
 from graphc.files.tensors import dump_tensors
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
 from graphc.runtime.executable import Executable
 from graphc.runtime.options import CompileOptions
-
-MAX_GRAPH = 1 << 28
-"""The largest text of a graph that artifacts hold, in bytes."""
+from graphc.runtime.settings import Settings
 
 Say = Callable[[str], None]
 """Called with what is being done."""
@@ -84,7 +89,9 @@ def write_artifact(
         TargetError, UnsupportedError, PassError, CompileError: As `compile_graph`.
         OSError: If the file cannot be written; an existing one stays as it was.
     """
-    options = replace(options or CompileOptions(), check=None)
+    options = options or CompileOptions()
+    lock = Settings.read().lock() if options.lock is None else options.lock
+    options = replace(options, check=None, lock=lock)
     contract.check(source.graph.symbols)
     _check(source)
     text = str(source.graph).encode()
@@ -98,6 +105,8 @@ def write_artifact(
     weights = dump_tensors(source.state, {"format": FORMAT.name})
     if weights_path is None:
         members[WEIGHTS] = weights
+    if lock is not None:
+        members[LOCK] = [lock_text(lock.lines).encode()]
     programs: list[PackedProgram] = []
     sized = Programs(source.graph, contract, options)
     donate = donated(len(source.inputs), source.written)
@@ -116,20 +125,16 @@ def write_artifact(
         state=tuple(source.state),
         written=source.written,
         contract=contract,
-        options=options,
+        options=kept_options(options),
         weights=None if weights_path is None else digest_of(weights),
         programs=tuple(programs),
+        lock=lock,
     )
     say("writing")
     if weights_path is not None:
         write_file(weights_path, weights)
     write_container(path, FORMAT, members, contents.to_json())
     return contents
-
-
-def donated(inputs: int, written: Iterable[int]) -> tuple[int, ...]:
-    """The parameters that may be overwritten: those of state that a run replaces."""
-    return tuple(inputs + place for place in sorted(written))
 
 
 def _check(source: Source) -> None:
@@ -174,11 +179,20 @@ def _packed(
     report = executable.report
     numerics = () if report is None else tuple(map(str, report.numerics))
     names = tuple(sorted(packed.files))
-    program = PackedProgram(
-        target, dict(sizes), number, dict(packed.facts), names, numerics
-    )
+    facts = {**packed.facts, **_schedules(executable)}
+    program = PackedProgram(target, dict(sizes), number, facts, names, numerics)
     members |= {at: [packed.files[name]] for name, at in program.members.items()}
     return program
+
+
+def _schedules(executable: Executable) -> dict[str, Any]:
+    """The schedule of each kernel and where it is from; nothing without kernels."""
+    report = executable.kernels()
+    if report is None:
+        return {}
+    kernels = [cost.kernel for cost in report.costs]
+    origins = report.origins
+    return {SCHEDULES: {k.name: f"{k.schedule} by {origins[k.name]}" for k in kernels}}
 
 
 def _of(sizes: Mapping[str, int]) -> str:

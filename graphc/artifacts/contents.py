@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.artifacts.compiler import checked_options
 from graphc.artifacts.contract import Contract
 from graphc.files.container import Format, check_keys
-from graphc.ir.errors import GraphcError, LoadError
-from graphc.runtime.options import CompileOptions
+from graphc.files.lock import Locked
+from graphc.ir.errors import LoadError
 
 SUFFIX = ".gcx"
-GRAPH, WEIGHTS = "graph.gir", "weights.safetensors"
+
+SCHEDULES = "schedules"
+"""Among the facts of a program with kernels: for each its schedule, and its origin."""
+
+GRAPH, WEIGHTS, LOCK = "graph.gir", "weights.safetensors", "graphc.lock"
+
+USUAL: Mapping[str, Any] = {
+    "passes": None, "precision": "float32", "memory_budget": None, "check": None,
+}  # fmt: skip
+"""What the manifest says of options where nothing is asked for."""
+
+MAX_GRAPH = 1 << 28
+"""The largest text of a graph that artifacts hold, in bytes."""
 
 KINDS = ("predict", "train_step", "eval_step", "graph")
 
@@ -49,6 +61,12 @@ class PackedProgram:
     numerics: tuple[str, ...] = ()
 
     @property
+    def schedules(self) -> dict[str, str]:
+        """The schedule of each kernel, by its name, and where it is from."""
+        found = self.facts.get(SCHEDULES)
+        return found if isinstance(found, dict) else {}
+
+    @property
     def members(self) -> dict[str, str]:
         """The members that hold its parts, by the names of these.
 
@@ -81,9 +99,11 @@ class Contents:
         state: The names of the tensors for the other parameters.
         written: For each of the other results, the place in `state` of what it replaces.
         contract: The sizes it is compiled for.
-        options: What its compiles are asked for; the target is chosen when it is loaded.
+        options: What its compiles are asked for, by the names of `CompileOptions`; the
+            target is chosen when it is loaded.
         weights: The SHA-256 of the weights' file if that is not in the artifact.
         programs: The compiled programs.
+        lock: The choices of tuning that its compiles go by, if there are some.
     """
 
     name: str
@@ -93,9 +113,10 @@ class Contents:
     state: tuple[str, ...]
     written: tuple[int, ...]
     contract: Contract
-    options: CompileOptions
+    options: Mapping[str, Any]
     weights: str | None
     programs: tuple[PackedProgram, ...]
+    lock: Locked | None = None
 
     @property
     def targets(self) -> list[str]:
@@ -109,8 +130,6 @@ class Contents:
 
     def to_json(self) -> dict[str, Any]:
         """The contents as JSON."""
-        options = dataclasses.asdict(self.options)
-        del options["target"]
         return {
             "name": self.name,
             "kind": self.kind,
@@ -119,7 +138,7 @@ class Contents:
             "state": list(self.state),
             "written": list(self.written),
             "contract": self.contract.to_json(),
-            "options": options,
+            "options": dict(self.options),
             "weights": self.weights,
             "programs": [program.to_json() for program in self.programs],
         }
@@ -186,15 +205,9 @@ def _digest(found: Any) -> str | None:
     return found
 
 
-def _options(found: Any) -> CompileOptions:
-    known = {field.name for field in dataclasses.fields(CompileOptions)} - {"target"}
-    check_keys(found, known, "an artifact's options")
-    if not isinstance(found["passes"], str | None) or found["check"] is not None:
-        raise LoadError("an artifact's options are none")
-    try:
-        return CompileOptions(**found)
-    except (GraphcError, TypeError) as error:
-        raise LoadError(f"an artifact's options are none: {error}") from error
+def _options(found: Any) -> Mapping[str, Any]:
+    # Checking others takes the passes, which running what is compiled does without.
+    return found if found == USUAL else checked_options(found)
 
 
 def _programs(found: Any, contract: Contract) -> tuple[PackedProgram, ...]:
@@ -231,8 +244,13 @@ def _program(found: Any, number: int) -> PackedProgram:
     if not whole:
         raise LoadError("what an artifact says of a program is not complete")
     files = _names(found, "files")
-    if {"", WEIGHTS, GRAPH} & set(files):
+    if {"", WEIGHTS, GRAPH, LOCK} & set(files):
         raise LoadError("a part of a program has the name of another member")
     numerics = _list(found["numerics"], "numerics")
     said = tuple(_name(each, "numerics", _MAX_STATEMENT) for each in numerics)
     return PackedProgram(target, sizes, number, facts, files, said)
+
+
+def donated(inputs: int, written: Iterable[int]) -> tuple[int, ...]:
+    """The parameters that may be overwritten: those of state that a run replaces."""
+    return tuple(inputs + place for place in sorted(written))

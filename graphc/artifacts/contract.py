@@ -9,6 +9,8 @@ from typing import Any
 
 from graphc.files.container import check_keys
 from graphc.ir.errors import GraphError, LoadError
+from graphc.ir.graph import Graph
+from graphc.ir.types import I32, TensorType
 
 LARGEST = 2**31 - 1
 MAX_PROGRAMS = 256
@@ -42,6 +44,19 @@ class Sizes:
             return None
         return next((each for each in self.compiled if each >= size), None)
 
+    def option(self, name: str, size: int) -> str:
+        """The option of ``graphc compile`` that declares these sizes and one more.
+
+        Args:
+            name: The symbol.
+            size: The size.
+        """
+        if self.low is not None:
+            low, high = min(self.low, size), max(self.compiled[-1], size)
+            return f"--range {name}={low}..{high}"
+        listed = ",".join(map(str, sorted({*self.compiled, size})))
+        return f"--batch {listed}" if name == "B" else f"--size {name}={listed}"
+
     def __str__(self) -> str:
         if self.low is None:
             return " or ".join(map(str, self.compiled))
@@ -57,6 +72,23 @@ class Contract:
     """
 
     symbols: Mapping[str, Sizes]
+
+    @property
+    def padded(self) -> list[str]:
+        """The symbols whose sizes programs take, in that order: those of ranges."""
+        symbols = self.symbols.items()
+        return sorted(name for name, sizes in symbols if sizes.low is not None)
+
+    def interface(self, graph: Graph, sizes: Mapping[str, int]) -> Graph:
+        """A graph with the parameters and results of the program for some sizes.
+
+        Where the contract declares a range, a program is for padded inputs: it takes
+        the sizes without padding behind the graph's own parameters.
+        """
+        bound = graph.bind(**sizes) if sizes else graph.copy()
+        for name in self.padded:
+            bound.add_parameter(TensorType((), I32), f"{name}_size")
+        return bound
 
     def programs(self) -> Iterator[dict[str, int]]:
         """The sizes of each program."""
@@ -76,11 +108,11 @@ class Contract:
             declared = self.symbols[name]
             serving = declared.program_size(size)
             if serving is None:
-                how = f"--batch {size}" if name == "B" else f"--range {name}=..."
                 raise GraphError(
                     f"the artifact is compiled for {name} = {declared}",
                     received=f"{name} = {size}",
-                    hint=f"pad or split the input, or compile it again with {how}",
+                    hint="pad or split the input, or compile it again with"
+                    f" {declared.option(name, size)}",
                 )
             found[name] = serving
         return found
@@ -90,7 +122,7 @@ class Contract:
         if missing := sorted(symbols - self.symbols.keys()):
             raise GraphError(
                 f"the graph has dimension symbols without sizes: {', '.join(missing)}",
-                hint=f"give them, for example --batch 1,8 or --range {missing[0]}=1..64",
+                hint="give them, for example " + " ".join(map(_example, missing)),
             )
         if unknown := sorted(self.symbols.keys() - symbols):
             raise GraphError(
@@ -137,3 +169,8 @@ class Contract:
                 )
             symbols[name] = Sizes(tuple(compiled), low)
         return cls(symbols)
+
+
+def _example(name: str) -> str:
+    """An option of ``graphc compile`` that says the sizes of a symbol."""
+    return "--batch 1,8" if name == "B" else f"--size {name}=64 or --range {name}=1..64"

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.ir.dims import substitute
 from graphc.ir.graph import Graph
-from graphc.runtime.executable import Executable
+from graphc.runtime.calling import CallableProgram
 
 
 class Fitted:
@@ -29,7 +29,7 @@ class Fitted:
 
     def __init__(
         self,
-        executable: Executable,
+        executable: CallableProgram[Any],
         graph: Graph,
         inputs: int,
         outputs: int,

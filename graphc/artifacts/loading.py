@@ -5,41 +5,73 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from graphc.artifacts.building import MAX_GRAPH, donated
+from graphc.artifacts import compiler
 from graphc.artifacts.contents import (
     FORMAT,
     GRAPH,
+    LOCK,
+    MAX_GRAPH,
     SUFFIX,
     WEIGHTS,
     Contents,
     PackedProgram,
+    donated,
 )
 from graphc.artifacts.fitting import Fitted
-from graphc.artifacts.programs import Programs
+from graphc.artifacts.kept import KeptPrograms
 from graphc.files.atomic_file import write_file
 from graphc.files.container import Container
+from graphc.files.lock import MAX_BYTES, Locked, parse_lock
 from graphc.files.opening import opened
-from graphc.files.tensors import dump_tensors, read_tensor_file
+from graphc.files.tensors import FORMAT as TENSOR_FORMAT
+from graphc.files.tensors import (
+    STATE,
+    UNSEALED,
+    dump_tensors,
+    read_tensor_file,
+    sealed,
+)
 from graphc.ir import parse
-from graphc.ir.errors import GraphcError, GraphError, LoadError, TargetError
+from graphc.ir.errors import (
+    GraphcError,
+    GraphError,
+    LoadError,
+    TargetError,
+    UnsupportedError,
+)
 from graphc.ir.evaluate import bind_shapes
 from graphc.ir.graph import Graph
-from graphc.passes.plugins import closed
 from graphc.runtime import load_backend
 from graphc.runtime.backend import Packed
-from graphc.runtime.executable import Executable
-from graphc.runtime.targets import Target, backend_name, find_runner, find_target
+from graphc.runtime.calling import CallableProgram
+from graphc.runtime.host_arrays import HostArray
+from graphc.runtime.targets import (
+    JAXLIB,
+    Target,
+    backend_name,
+    find_runner,
+    find_target,
+    without_jax,
+)
+
+if TYPE_CHECKING:
+    from graphc.artifacts.programs import Programs
 
 MAX_PART = 1 << 32
 """The largest part of a compiled program that is read, in bytes."""
 
 CODE = "code"
 """What `trust` says to run machine code from an artifact."""
+
+
+Key: TypeAlias = tuple[tuple[str, int], ...]
+"""The sizes of a program, sorted by their symbols."""
 
 
 class Artifact:
@@ -49,8 +81,8 @@ class Artifact:
         contents: What the file holds.
         graph: The graph as it was traced.
         target: The target that it runs on.
-        used: For the sizes that were run so far, whether the program came from the
-            file (``"file"``) or was compiled here (``"compiled"``).
+        used: For the sizes that were run so far, where the program is from: the file
+            (``"file"``), this user's cache (``"cache"``), or neither (``"compiled"``).
     """
 
     def __init__(
@@ -59,18 +91,20 @@ class Artifact:
         graph: Graph,
         state: Mapping[str, np.ndarray[Any, Any]],
         target: Target,
-        packed: Mapping[tuple[tuple[str, int], ...], Sequence[Packed]],
+        packed: Mapping[Key, Sequence[Packed]],
+        kept: KeptPrograms,
         trusted: bool = False,
     ) -> None:
         self.contents = contents
         self.graph = graph
         self.target = target.name
-        self.used: dict[tuple[tuple[str, int], ...], str] = {}
-        self._target = target
+        self.used: dict[Key, str] = {}
+        self._runner = JAXLIB if without_jax(target.name) else target
         self._packed = packed
         self._trusted = trusted
-        self._programs = Programs(graph, contents.contract, contents.options)
-        self._executables: dict[tuple[tuple[str, int], ...], Executable] = {}
+        self._kept = kept
+        self._programs: Programs | None = None
+        self._executables: dict[Key, CallableProgram[Any]] = {}
         self._by_shapes: dict[tuple[tuple[int, ...], ...], Fitted] = {}
         self._state: list[Any] = [state[name] for name in contents.state]
         self._placed = False
@@ -98,7 +132,8 @@ class Artifact:
             **named: Inputs by name.
 
         Returns:
-            An array, or a tuple of arrays if there are several outputs.
+            An array, or a tuple of arrays if there are several outputs: NumPy's on a
+            processor where jax is not loaded, otherwise those of the target.
 
         Raises:
             GraphError: If the inputs do not fit, or have sizes that the artifact is not
@@ -120,7 +155,10 @@ class Artifact:
             for place, array in zip(written, results[count:], strict=True):
                 state[place] = array
             self._state = state
-        outputs = tuple(results[:count])
+        outputs = tuple(
+            result.view() if isinstance(result, HostArray) else result
+            for result in results[:count]
+        )
         return outputs[0] if count == 1 else outputs
 
     def prepare(self) -> None:
@@ -133,7 +171,7 @@ class Artifact:
         filepath: str | os.PathLike[str],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Writes the state to a safetensors file, which `load_state` reads.
+        """Writes the state to a safetensors file with its digest, for `load_state`.
 
         Args:
             filepath: The file's name.
@@ -142,7 +180,8 @@ class Artifact:
         Raises:
             OSError: If the file cannot be written; an existing one stays as it was.
         """
-        write_file(os.fsdecode(filepath), dump_tensors(self.state, metadata))
+        texts = {**(metadata or {}), TENSOR_FORMAT: STATE, **UNSEALED}
+        write_file(os.fsdecode(filepath), sealed(dump_tensors(self.state, texts)))
 
     def load_state(self, filepath: str | os.PathLike[str]) -> dict[str, str]:
         """Takes the state from a safetensors file.
@@ -190,30 +229,76 @@ class Artifact:
             len(self.contents.outputs),
             sizes,
             room,
-            self._programs.padded,
+            self.contents.contract.padded,
         )
 
-    def _executable(self, sizes: Mapping[str, int]) -> Executable:
+    def _executable(self, sizes: Mapping[str, int]) -> CallableProgram[Any]:
         key = tuple(sorted(sizes.items()))
         if key not in self._executables:
             self._executables[key] = self._made(key)
         return self._executables[key]
 
-    def _made(self, key: tuple[tuple[str, int], ...]) -> Executable:
-        donate = donated(len(self.contents.inputs), self.contents.written)
-        sizes = dict(key)
+    def _made(self, key: Key) -> CallableProgram[Any]:
+        if self._runner is JAXLIB:
+            try:
+                return self._made_without_jax(key)
+            except UnsupportedError:
+                self._load_jax()
         for packed in self._packed.get(key, ()):
-            bound = self._programs.interface(sizes)
-            backend = load_backend(self._target.backend)
-            device = self._target.device
-            program = backend.unpack(packed, bound, device, donate)
-            if program is not None:
+            if program := self._unpacked(packed, key):
                 self.used[key] = "file"
-                return Executable(bound, self.target, program, {})
+                return program
         self.used[key] = "compiled"
-        # A pipeline that a file names must not import what is installed here.
-        with nullcontext() if self._trusted else closed():
-            return self._programs.compile(sizes, self.target, donate)
+        return self._compiler().compile(dict(key), self.target, self._donated())
+
+    def _made_without_jax(self, key: Key) -> CallableProgram[Any]:
+        """A program from the file or the cache, or else compiled and kept.
+
+        Raises:
+            UnsupportedError: If jax is needed after all.
+        """
+        for packed in self._packed.get(key, ()):
+            if program := self._unpacked(packed, key):
+                self.used[key] = "file"
+                return program
+            raise UnsupportedError("jax may find more in what the file holds")
+        if self._kept.watched:
+            raise UnsupportedError("whoever looks at a compile sees all of it with jax")
+        sizes = dict(key)
+        packed = self._kept.read(sizes)
+        if packed is not None and (program := self._unpacked(packed, key)):
+            self.used[key] = "cache"
+            return program
+        made = self._compiler().compile(sizes, JAXLIB.name, self._donated())
+        packed = made.program.pack()
+        if packed is not None:
+            self._kept.write(sizes, packed)
+        self.used[key] = "compiled"
+        return made
+
+    def _unpacked(self, packed: Packed, key: Key) -> CallableProgram[Any] | None:
+        """A program that was compiled before, or None if it cannot run here."""
+        bound = self.contents.contract.interface(self.graph, dict(key))
+        backend = load_backend(self._runner.backend)
+        device, donate = self._runner.device, self._donated()
+        program = backend.unpack(packed, bound, device, donate)
+        return None if program is None else CallableProgram(bound, program)
+
+    def _load_jax(self) -> None:
+        """Goes on with jax, which has what jaxlib alone has not."""
+        self._runner = find_target(self.target)
+        self._executables.clear()
+        self._by_shapes.clear()
+        self._state = [np.asarray(array) for array in self._state]
+        self._placed = False
+
+    def _donated(self) -> tuple[int, ...]:
+        return donated(len(self.contents.inputs), self.contents.written)
+
+    def _compiler(self) -> Programs:
+        if self._programs is None:
+            self._programs = compiler.programs(self.graph, self.contents, self._trusted)
+        return self._programs
 
     def __repr__(self) -> str:
         types = ", ".join(f"{name}: {type}" for name, type in self.inputs.items())
@@ -271,7 +356,8 @@ def load(
         packed = {}
         if trust == CODE:
             packed = _read_programs(container, contents, chosen)
-    return Artifact(contents, graph, state, chosen, packed, trust == CODE)
+        kept = KeptPrograms(container.digest(GRAPH), contents)
+    return Artifact(contents, graph, state, chosen, packed, kept, trust == CODE)
 
 
 def inspect(
@@ -294,7 +380,11 @@ def _described(container: Container) -> tuple[Contents, Graph]:
     """What a container says that it holds, and its graph, which fit together."""
     contents = Contents.from_json(container.description)
     own = {GRAPH} if contents.weights else {GRAPH, WEIGHTS}
-    container.require(own | contents.parts)
+    container.require(own | contents.parts, {LOCK})
+    if LOCK in container.names:
+        text = container.read(LOCK, MAX_BYTES).decode("ascii", "replace")
+        lock = Locked(tuple(parse_lock(text, LOCK).values()))
+        contents = replace(contents, lock=lock)
     return contents, _read_graph(container, contents)
 
 
@@ -369,9 +459,9 @@ def _read_weights(
 
 def _read_programs(
     container: Container, contents: Contents, target: Target
-) -> dict[tuple[tuple[str, int], ...], list[Packed]]:
+) -> dict[Key, list[Packed]]:
     """What a target's backend compiled, by sizes, for all its devices."""
-    found: dict[tuple[tuple[str, int], ...], list[Packed]] = {}
+    found: dict[Key, list[Packed]] = {}
     for program in contents.programs:
         if backend_name(program.target) == target.backend:
             key = tuple(sorted(program.sizes.items()))
@@ -389,13 +479,18 @@ def _packed(container: Container, program: PackedProgram) -> Packed:
 
 def _array(given: Any, name: str, wanted: Any) -> Any:
     """What is given for an input, as an array of its dtype."""
-    array = given if hasattr(given, "shape") else np.asarray(given)
-    dtype = getattr(array, "dtype", None)
-    if dtype == wanted:
-        return array
+    if getattr(given, "dtype", None) == wanted:
+        return given
     # NumPy's own dtypes, which nobody chose.
-    if not hasattr(given, "shape") or dtype == np.float64 or _fits(array, wanted):
-        return np.asarray(array).astype(wanted)
+    dtype = getattr(given, "dtype", None)
+    if not hasattr(given, "shape") or dtype == np.float64 or _fits(given, wanted):
+        try:
+            return np.asarray(given).astype(wanted)
+        except (TypeError, ValueError) as error:
+            raise GraphError(
+                f"input {name!r} is no array of dtype {np.dtype(wanted)}",
+                received=repr(given)[:80],
+            ) from error
     raise GraphError(
         f"input {name!r} is of dtype {np.dtype(wanted)}", received=f"dtype {dtype}"
     )

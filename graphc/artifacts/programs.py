@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 
 from graphc.artifacts.contract import Contract
 from graphc.ir.graph import Graph
-from graphc.ir.types import I32, TensorType
 from graphc.passes import run
 from graphc.passes.padding import SharedTrials, pad_dimensions
+from graphc.passes.plugins import closed
 from graphc.passes.precision import policy_text
-from graphc.runtime.compile import compile_graph
 from graphc.runtime.executable import Executable
 from graphc.runtime.options import CompileOptions
+from graphc.tuning.locked import compile_as_asked
 
 PRIMITIVES = "autodiff,inline{max_nodes=1000000},decompose,(cse,dce)*"
 """What leaves primitives, loops and conditionals, which padding knows."""
@@ -22,36 +23,27 @@ PRIMITIVES = "autodiff,inline{max_nodes=1000000},decompose,(cse,dce)*"
 class Programs:
     """The programs of a graph for the sizes of a contract.
 
-    Where the contract declares a range, a program is for padded inputs: it takes the
-    sizes without padding behind the graph's parameters, in alphabetical order.
-
     Args:
         graph: The graph as it was traced.
         contract: The sizes of its dimension symbols.
         options: What compiles are asked for.
+        trusted: Whether a pipeline may import what is installed here. One that a file
+            names must not.
     """
 
     def __init__(
-        self, graph: Graph, contract: Contract, options: CompileOptions
+        self,
+        graph: Graph,
+        contract: Contract,
+        options: CompileOptions,
+        trusted: bool = True,
     ) -> None:
+        self._trusted = trusted
         self._graph = graph
         self._contract = contract
         self._options = options
         self._prepared: dict[tuple[tuple[str, int], ...], Graph] = {}
         self._trials: SharedTrials = {}
-
-    @property
-    def padded(self) -> list[str]:
-        """The symbols whose sizes programs take, in that order."""
-        symbols = self._contract.symbols.items()
-        return sorted(name for name, sizes in symbols if sizes.low is not None)
-
-    def interface(self, sizes: Mapping[str, int]) -> Graph:
-        """A graph with the parameters and results of the program for some sizes."""
-        bound = self._graph.bind(**sizes) if sizes else self._graph.copy()
-        for name in self.padded:
-            bound.add_parameter(TensorType((), I32), f"{name}_size")
-        return bound
 
     def compile(
         self, sizes: Mapping[str, int], target: str, donate: Sequence[int]
@@ -62,23 +54,28 @@ class Programs:
             TargetError, PassError, CompileError: As `compile_graph`.
             UnsupportedError: As `compile_graph`, or if the graph cannot be padded.
         """
-        asked = dataclasses.asdict(self._options) | {"target": target}
-        graph, bindings = self._graph, dict(sizes)
-        if self.padded:
-            graph, bindings = self._for_padding(sizes), {}
-            asked["precision"] = CompileOptions().precision  # which it has already
-        return compile_graph(
-            graph,
-            asked.pop("target"),
-            asked.pop("passes"),
-            donate,
-            bindings=bindings,
-            **asked,
-        )
+        with nullcontext() if self._trusted else closed():
+            graph, options, bindings = self.prepared(sizes, target)
+            return compile_as_asked(graph, options, donate, bindings)
+
+    def prepared(
+        self, sizes: Mapping[str, int], target: str
+    ) -> tuple[Graph, CompileOptions, Mapping[str, int]]:
+        """The graph that is compiled for some sizes, how, and the sizes of its symbols.
+
+        Raises:
+            UnsupportedError: If the graph cannot be padded.
+        """
+        options = replace(self._options, target=target)
+        if not self._contract.padded:
+            return self._graph, options, sizes
+        # The padded graph has the precision already.
+        options = replace(options, precision=CompileOptions().precision)
+        return self._for_padding(sizes), options, {}
 
     def _for_padding(self, sizes: Mapping[str, int]) -> Graph:
         """The graph for inputs that are padded to some sizes."""
-        room = {name: sizes[name] for name in self.padded}
+        room = {name: sizes[name] for name in self._contract.padded}
         exact = {name: size for name, size in sizes.items() if name not in room}
         key = tuple(sorted(exact.items()))
         if key not in self._prepared:
@@ -87,7 +84,7 @@ class Programs:
 
     def _primitives(self, exact: Mapping[str, int]) -> Graph:
         graph = self._graph.bind(**exact) if exact else self._graph.copy()
-        for name in self.padded:
+        for name in self._contract.padded:
             declared = self._contract.symbols[name]
             low, high = declared.low, declared.compiled[-1]
             if low is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -13,13 +12,17 @@ import numpy as np
 from graphc.artifacts import load
 from graphc.artifacts.contents import SUFFIX
 from graphc.cli.cases import choose_sizes, fill, read_case
-from graphc.cli.options import KINDS, picks_clock
+from graphc.cli.options import KINDS, picks_clock, picks_sizes
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
-from graphc.ir.random_inputs import random_array
+from graphc.files.lock import Locked, read_locked
+from graphc.ir import Graph
+from graphc.ir.errors import PassError
+from graphc.ir.random_inputs import Array, random_array
 from graphc.ir.types import TensorType
-from graphc.runtime.compile import compile_graph
-from graphc.runtime.targets import targets
+from graphc.passes import parse_pipeline
+from graphc.runtime.options import CompileOptions
+from graphc.runtime.targets import backend_name, targets
 from graphc.tuning.bench import (
     ALIKE,
     ROUNDS,
@@ -29,8 +32,7 @@ from graphc.tuning.bench import (
 )
 from graphc.tuning.bench import bench as measure
 from graphc.tuning.cases import CLOCKS
-from graphc.tuning.lock import read_lock
-from graphc.tuning.tuner import locked_pipeline
+from graphc.tuning.locked import compile_as_asked
 
 
 @click.command()
@@ -43,7 +45,10 @@ from graphc.tuning.tuner import locked_pipeline
     show_default=True,
     help="Which step of a saved model.",
 )
-@click.option("--batch", type=click.IntRange(min=1), help="The batch size B.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="The batch size B; 2 unless given."
+)
+@picks_sizes
 @click.option(
     "--compare",
     multiple=True,
@@ -62,6 +67,7 @@ def bench(
     target: str,
     kind: str,
     batch: int | None,
+    sizes: dict[str, int],
     compare: tuple[str, ...],
     rounds: int,
     clock: str,
@@ -75,68 +81,75 @@ def bench(
     `graphc calibrate` measures the rates that the roofline needs.
     """
     if Path(file).suffix == SUFFIX:
-        if compare:
-            raise click.UsageError("--compare is for models and graphs")
+        if compare or sizes:
+            raise click.UsageError("--compare and --size are for models and graphs")
         contestants = [_artifact(file, target, batch or 1, seed)]
     else:
-        contestants = _programs(file, target, kind, batch, compare, seed)
+        graph, given = read_case(file, kind)
+        every = choose_sizes(graph, given, batch, sizes)
+        sizes = {name: n for name, n in every.items() if name in graph.symbols}
+        contestants = _programs(graph, given, sizes, target, compare, seed)
     results = measure(contestants, CLOCKS[clock], rounds, known_rates(target))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(each) for each in results]))
     else:
+        if sizes:
+            click.echo(", ".join(f"{name} = {n}" for name, n in sizes.items()))
         click.echo(describe(results))
 
 
 def _programs(
-    file: str,
+    graph: Graph,
+    given: dict[str, Array],
+    sizes: dict[str, int],
     target: str,
-    kind: str,
-    batch: int | None,
     compare: tuple[str, ...],
     seed: int,
 ) -> list[Contestant]:
-    graph, given = read_case(file, kind)
-    sizes = {
-        name: size
-        for name, size in choose_sizes(graph, given, batch).items()
-        if name in graph.symbols
-    }
-    bound = graph.bind(**sizes)
-    arrays = fill(bound, given, seed)
-    known = {each.name for each in targets()}
-    asked: dict[str, tuple[str, str | None]] = {target: (target, None)}
-    for text in compare:
-        if text in known:
-            asked[text] = (text, None)
-        elif Path(text).is_file():
-            chosen = locked_pipeline(bound, target, sizes, read_lock(text))
-            if chosen is None:
-                raise click.UsageError(
-                    f"{printable(text)} has no line about this graph"
-                )
-            asked[text] = (target, chosen)
-        else:
-            asked[text] = (target, read_pipeline(text))
+    """A graph compiled as usual, then as each text of `compare` says."""
+    arrays = fill(graph.bind(**sizes), given, seed)
+    options = {target: CompileOptions(target, lock=Locked(()))}
+    options |= {text: _compared(text, target) for text in compare}
     return [
-        _contestant(name, bound, where, pipeline, arrays, sizes.get("B", 1))
-        for name, (where, pipeline) in asked.items()
+        _contestant(name, graph, sizes, asked, arrays)
+        for name, asked in options.items()
     ]
+
+
+def _compared(text: str, target: str) -> CompileOptions:
+    """What another target, a lock file or a pipeline asks of a compile.
+
+    Raises:
+        UsageError: If it is none of these.
+    """
+    if text in {each.name for each in targets()}:
+        return CompileOptions(text, lock=Locked(()))
+    if Path(text).is_file():
+        required = backend_name(target) != "triton"  # where lines are about kernels
+        return CompileOptions(target, lock=read_locked(text, required))
+    try:
+        passes = read_pipeline(text)
+        parse_pipeline(passes)
+    except (PassError, OSError) as error:
+        raise click.UsageError(
+            f"{printable(text)!r} is no target, no lock file and no pipeline: {error}"
+        ) from error
+    return CompileOptions(target, passes, lock=Locked(()))
 
 
 def _contestant(
     name: str,
-    graph: Any,
-    target: str,
-    pipeline: str | None,
-    arrays: list[np.ndarray[Any, Any]],
-    examples: int,
+    graph: Graph,
+    sizes: dict[str, int],
+    asked: CompileOptions,
+    arrays: list[Array],
 ) -> Contestant:
-    made = compile_graph(graph, target, pipeline)
+    made = compile_as_asked(graph, asked, bindings=sizes)
     return Contestant(
         name=name,
         run=made,
         inputs=[made.program.place(array) for array in arrays],
-        examples=examples,
+        examples=sizes.get("B", 1),
         graph=made.graph,
         memory=made.memory(),
         kernels=made.kernels(*arrays),
@@ -146,7 +159,7 @@ def _contestant(
 def _artifact(file: str, target: str, batch: int, seed: int) -> Contestant:
     artifact = load(file, target)
     rng = np.random.default_rng(seed)
-    inputs: list[np.ndarray[Any, Any]] = []
+    inputs: list[Array] = []
     for type in artifact.inputs.values():
         shape = tuple(d if isinstance(d, int) else batch for d in type.shape)
         inputs.append(random_array(TensorType(shape, type.dtype), rng))

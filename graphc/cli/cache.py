@@ -43,9 +43,8 @@ def info() -> None:
 def verify() -> int:
     """Remove damaged entries; exit code 1 if there were any."""
     intact, removed = _store().verify()
-    click.echo(
-        f"{intact:,} entries are intact, {removed:,} were damaged and are removed"
-    )
+    damaged = f"{removed:,} were damaged and are removed" if removed else "none damaged"
+    click.echo(f"{intact:,} entries are intact, {damaged}")
     return 1 if removed else 0
 
 

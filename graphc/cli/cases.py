@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,8 +12,8 @@ import numpy as np
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.models.graphs import step_program
 from graphc.frontend.saving import load_model
-from graphc.frontend.tracing import without_locations
-from graphc.ir import Graph, SymbolicDim
+from graphc.frontend.tracing import located_at
+from graphc.ir import Graph, Location, SymbolicDim
 from graphc.ir.errors import LoadError
 from graphc.ir.random_inputs import Array, random_inputs
 
@@ -53,16 +54,32 @@ def fill(
 
 
 def read_case(file: str, kind: str) -> tuple[Graph, dict[str, Array]]:
-    """The graph of a file, and the arrays that a saved model has for its state."""
+    """The graph of a file, and the arrays that a saved model has for its state.
+
+    The nodes of a saved model are located in its file, by their layers' paths.
+    """
     if file == "-" or Path(file).suffix != ".graphc":
         return read_graph(file), {}
-    with without_locations():
+    with errors_of(file), located_at(Location(Path(file).name, 1, 1)):
         program = step_program(load_model(file), kind)
     state = program.graph.parameters[program.inputs :]
     return program.graph, {
         parameter_name(p.name, p.index): np.asarray(variable.array())
         for p, variable in zip(state, program.state, strict=True)
     }
+
+
+@contextmanager
+def errors_of(file: str) -> Iterator[None]:
+    """While open, what a saved model cannot do is an error about its file.
+
+    Raises:
+        LoadError: If the model lacks what a step needs, such as a loss.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise LoadError(f"{printable(file)}: {error}") from error
 
 
 def read_arrays(file: str, graph: Graph) -> dict[str, Array]:
@@ -94,10 +111,30 @@ def parameter_name(name: str | None, index: int) -> str:
 
 
 def choose_sizes(
-    graph: Graph, given: Mapping[str, Array], batch: int | None
+    graph: Graph,
+    given: Mapping[str, Array],
+    batch: int | None,
+    asked: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """The sizes of the dimension symbols: as given arrays have them, else small."""
-    sizes = {} if batch is None else {"B": batch}
+    """The sizes of the dimension symbols: as given arrays have them, else small.
+
+    Args:
+        graph: The graph.
+        given: Arrays by parameter name.
+        batch: The batch size, if an option says it.
+        asked: Other sizes that options say, by symbol.
+
+    Raises:
+        UsageError: If they are about no symbol of the graph.
+    """
+    sizes = dict(asked or {})
+    if unknown := sorted(sizes.keys() - graph.ranges.keys()):
+        known = ", ".join(graph.ranges) or "none"
+        raise click.UsageError(
+            f"the graph has no dimension {unknown[0]}; its dimensions: {known}"
+        )
+    if batch is not None:
+        sizes["B"] = batch
     for p in graph.parameters:
         array = given.get(parameter_name(p.name, p.index))
         for dim, size in zip(

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,17 @@ import numpy as np
 from rich.console import Console
 from rich.status import Status
 
-from graphc.artifacts import Contract, Source, write_artifact
+from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.contents import SUFFIX
-from graphc.artifacts.contract import Sizes
+from graphc.artifacts.contract import Contract, Sizes
+from graphc.artifacts.programs import Programs
+from graphc.cli.cases import errors_of
+from graphc.cli.options import numbers
 from graphc.cli.show import describe_contents
 from graphc.cli.text import printable, read_graph
+from graphc.cli.tuning import refuse_search, search_settings, searches, tune_tasks
 from graphc.files.container import checked_path
+from graphc.files.lock import Key, Locked, read_locked
 from graphc.files.tensors import read_tensor_file
 from graphc.frontend.compilation import Executable
 from graphc.frontend.models import Model
@@ -36,8 +41,8 @@ from graphc.ir import Graph, tensor_type
 from graphc.ir.errors import GraphcError, LoadError
 from graphc.passes.plugins import load_module
 from graphc.runtime.options import CompileOptions
-from graphc.tuning.lock import read_lock
-from graphc.tuning.tuner import locked_pipeline
+from graphc.runtime.settings import Settings
+from graphc.tuning.tuner import Task, tasks_of
 
 PRECISIONS = {
     "f32": "float32",
@@ -70,6 +75,13 @@ PRECISIONS = {
 )
 @click.option("--batch", metavar="SIZES", help="The batch sizes, such as 1,8,32.")
 @click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="NAME=SIZES",
+    help="The sizes of another dimension, such as N0=64,128.",
+)
+@click.option(
     "--range",
     "ranges",
     multiple=True,
@@ -84,8 +96,18 @@ PRECISIONS = {
 @click.option(
     "--lock",
     metavar="FILE",
-    help="A lock file of `graphc tune`, which chooses the pipeline.",
+    help="A lock file of `graphc tune`: it chooses the pipeline for XLA, the schedules"
+    " of kernels for Triton. It is kept in the artifact.",
 )
+@click.option(
+    "--locked", is_flag=True, help="Fail if the lock file lacks a line about something."
+)
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Measure first what the lock lacks, as `graphc tune` does, and keep it.",
+)
+@searches
 @click.option("--weights", help="The tensors of a graph's state, a .safetensors file.")
 @click.option(
     "--separate-weights",
@@ -94,21 +116,27 @@ PRECISIONS = {
 )
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+@click.pass_context
 def compile(
+    context: click.Context,
     source: str,
     output: str,
     targets: tuple[str, ...],
     kind: str,
     inputs: tuple[str, ...],
     batch: str | None,
+    sizes: tuple[str, ...],
     ranges: tuple[str, ...],
     precision: str | None,
     passes: str | None,
     lock: str | None,
+    locked: bool,
+    tune: bool,
     weights: str | None,
     separate_weights: str | None,
     force: bool,
     as_json: bool,
+    **search: Any,
 ) -> None:
     """Compile SRC ahead of time, into one file that runs without its Python.
 
@@ -116,20 +144,32 @@ def compile(
     model, or a function, whose inputs --input describes. The artifact is run by
     `graphc run` and loaded by graphc.load.
 
+    --tune searches as `graphc tune` does, for all sizes and targets; the options from
+    --strategy to --store are for it. What it finds is in the artifact, and in the file
+    that --lock names.
+
     Exit codes: 0 for success, 2 for wrong usage, a file that cannot be used, or a
     program that cannot be compiled.
     """
+    if not tune:
+        refuse_search(context)
+    elif locked:
+        raise click.UsageError("--locked forbids what --tune does")
     path = _output(output, force)
-    contract = Contract(_sizes(batch, ranges))
+    contract = Contract(_sizes(batch, sizes, ranges))
     options = CompileOptions(
-        passes=passes, precision=PRECISIONS.get(precision or "f32", precision or "")
+        passes=passes,
+        precision=PRECISIONS.get(precision or "f32", precision or ""),
+        lock=_lock(lock, locked, tune),
     )
     with _stages(quiet=as_json) as say:
         say("reading")
         found = _source(source, kind, inputs, weights)
-        if lock is not None:
-            chosen = _locked(found.graph, contract, targets or ("xla",), lock, passes)
-            options = replace(options, passes=chosen)
+        if tune:
+            tuned = _tuned(
+                found, contract, targets or ("xla",), options, search, lock, say
+            )
+            options = replace(options, lock=tuned)
         contents = write_artifact(
             path,
             found,
@@ -146,39 +186,57 @@ def compile(
         click.echo(f"{printable(path)}: {describe_contents(contents, size)}")
 
 
-def _locked(
-    graph: Graph,
-    contract: Contract,
-    targets: Iterable[str],
-    lock_file: str,
-    passes: str | None,
-) -> str:
-    """The pipeline that a lock has for all programs of an artifact.
+def _lock(lock: str | None, locked: bool, tune: bool) -> Locked | None:
+    """The lock that compiles go by: of a file, else of ``GRAPHC_LOCK``, else none.
+
+    A file that is to be written need not be there.
 
     Raises:
-        GraphcError: If it lacks a line, or has several choices.
+        UsageError: If lines are required and there is no file.
     """
-    lock = read_lock(lock_file)
-    chosen: dict[str, str] = {}
+    if lock is not None:
+        new = tune and not Path(lock).exists()
+        return None if new else read_locked(lock, locked)
+    found = Settings.read().lock()
+    if locked and found is None:
+        raise click.UsageError("--locked needs --lock FILE, or GRAPHC_LOCK")
+    return found and replace(found, required=locked)
+
+
+def _tuned(
+    source: Source,
+    contract: Contract,
+    targets: Sequence[str],
+    options: CompileOptions,
+    search: Mapping[str, Any],
+    path: str | None,
+    say: Callable[[str], None],
+) -> Locked:
+    """The lines about all programs of an artifact: those of a lock, the others measured.
+
+    They are written to the lock file if there is one.
+    """
+    lock = {} if options.lock is None else options.lock.lock
+    settings = search_settings(search, ())
+    programs = Programs(source.graph, contract, options)
+    tasks: dict[Key, Task] = {}
     for target in targets:
+        say(f"looking for what there is to tune for {target}")
         for sizes in contract.programs():
-            about = f"@{graph.name}, {target}, {sizes or 'all sizes'}"
-            bound = graph.bind(**sizes) if sizes else graph
-            text = locked_pipeline(bound, target, sizes, lock, passes)
-            if text is None:
-                raise GraphcError(
-                    "the lock file has no line about what is compiled",
-                    received=about,
-                    hint="`graphc tune` writes it, for the same sizes and target",
+            graph, asked, bindings = programs.prepared(sizes, target)
+            bound = graph.bind(**bindings) if bindings else graph
+            tasks |= {
+                task.about: task
+                for task in tasks_of(
+                    *({1: bound}, target, bindings, settings),
+                    pipeline=asked.passes,
+                    precisions=[asked.precision],
                 )
-            chosen.setdefault(text, about)
-    if len(chosen) > 1:
-        raise GraphcError(
-            "the lock file has several choices for one artifact",
-            received=" and ".join(chosen.values()),
-            hint="compile an artifact for each",
-        )
-    return next(iter(chosen))
+            }
+    say(f"tuning {len(tasks)} programs and kernels")
+    where = None if path is None else Path(path)
+    lines = tune_tasks([*tasks.values()], lock, where, search["store"], settings)
+    return Locked(tuple(line for line, _ in lines))
 
 
 def _output(output: str, force: bool) -> str:
@@ -199,7 +257,9 @@ def _output(output: str, force: bool) -> str:
         ) from None
 
 
-def _sizes(batch: str | None, ranges: tuple[str, ...]) -> dict[str, Sizes]:
+def _sizes(
+    batch: str | None, sizes: tuple[str, ...], ranges: tuple[str, ...]
+) -> dict[str, Sizes]:
     """The sizes by symbol that options name."""
     found: dict[str, Sizes] = {}
     for text in ranges:
@@ -207,13 +267,16 @@ def _sizes(batch: str | None, ranges: tuple[str, ...]) -> dict[str, Sizes]:
         if match is None or not 0 < int(match[2]) <= int(match[3]) < 2**31:
             raise click.UsageError(f"--range is like B=1..64, not {printable(text)!r}")
         found[match[1]] = Sizes.between(int(match[2]), int(match[3]))
-    if batch is not None:
-        numbers = batch.split(",")
-        if not all(n.isdecimal() and 0 < int(n) < 2**31 for n in numbers):
-            raise click.UsageError(f"--batch is like 1,8,32, not {printable(batch)!r}")
-        if "B" in found:
-            raise click.UsageError("--batch and --range both say what B is")
-        found["B"] = Sizes(tuple(sorted({int(n) for n in numbers})))
+    listed = [] if batch is None else [("--batch", "B", batch)]
+    for text in sizes:
+        name, _, values = text.partition("=")
+        if not name.isidentifier():
+            raise click.UsageError(f"--size is like N0=64,128, not {printable(text)!r}")
+        listed.append(("--size", name, values))
+    for option, name, values in listed:
+        if name in found:
+            raise click.UsageError(f"{option} is the second to say what {name} is")
+        found[name] = Sizes(tuple(sorted({*numbers(values, option)})))
     return found
 
 
@@ -222,7 +285,7 @@ def _source(
 ) -> Source:
     path = Path(source)
     if path.suffix == ".graphc":
-        with without_locations():
+        with errors_of(source), without_locations():
             return model_source(load_model(source), kind)
     if source == "-" or path.suffix in (".gir", ".mlir"):
         return _graph_source(read_graph(source), weights)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from graphc.cli.text import printable
 from graphc.tuning.cases import CLOCKS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +42,47 @@ def picks_clock(command: F) -> F:
         show_default=True,
         help="cpu counts what is computed; it is steadier on a busy machine.",
     )(command)
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """The positive numbers of an option, between commas.
+
+    Raises:
+        UsageError: If it holds something else.
+    """
+    parts = text.split(",")
+    if not all(map(_is_size, parts)):
+        raise click.UsageError(f"{option} is like 1,8,32, not {printable(text)!r}")
+    return [int(part) for part in parts]
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**31
+
+
+def picks_sizes(command: F) -> F:
+    """Gives a command ``--size``: sizes of dimensions but the batch, by their names."""
+    return click.option(
+        "--size",
+        "sizes",
+        multiple=True,
+        metavar="NAME=SIZE",
+        callback=_sizes,
+        help="The size of another dimension, such as N0=128; 2 unless given. May be"
+        " repeated.",
+    )(command)
+
+
+def _sizes(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not _is_size(size):
+            raise click.UsageError(f"--size is like N0=128, not {printable(text)!r}")
+        found[name] = int(size)
+    return found
 
 
 def takes_inputs(command: F) -> F:

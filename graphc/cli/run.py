@@ -86,16 +86,19 @@ def run(
         return
     if data is not None or state is not None or shuffle is not None:
         raise click.UsageError("--data, --state and --shuffle are for --train")
+    named: tuple[str, ...] = ()
     if suffix == ".graphc":
         results = _run_model(file, inputs)
     elif suffix == SUFFIX:
         trust = CODE if trust_code else None
-        results = _run_artifact(load(file, target, trust, weights), inputs)
+        artifact = load(file, target, trust, weights)
+        results, named = _run_artifact(artifact, inputs), artifact.contents.outputs
     else:
         results = _run_graph(read_graph(file), inputs, target or "xla")
     if output is None:
         for index, array in enumerate(results):
-            click.echo(f"result {index}: {array.dtype}{list(array.shape)}")
+            name = f" ({printable(named[index])})" if named else ""
+            click.echo(f"result {index}{name}: {array.dtype}{list(array.shape)}")
             click.echo(np.array2string(array, threshold=100))
         return
     directory = Path(output)

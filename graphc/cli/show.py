@@ -10,6 +10,7 @@ import click
 
 from graphc.artifacts.contents import SUFFIX, Contents
 from graphc.artifacts.loading import inspect
+from graphc.cli.cases import errors_of
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
@@ -56,7 +57,7 @@ def show(
             click.echo(describe_artifact(contents, sizes))
         graph = graph if batch is None else graph.bind(B=batch)
     elif suffix == ".graphc":
-        with without_locations():
+        with errors_of(file), without_locations():
             model = load_model(file)
             graph = model.graph(kind, batch)
         if not only_graph:
@@ -95,8 +96,9 @@ def describe_artifact(contents: Contents, sizes: dict[str, int]) -> str:
         size = sum(sizes[name] for name in program.members.values())
         lines.append(f"program for {program.target} {bound}: {size:,} bytes")
         lines += [f"  {said}" for said in program.numerics]
+        lines += [f"  kernel {n}: {by}" for n, by in program.schedules.items()]
     lines += [f"{size:>12,} bytes  {name}" for name, size in sizes.items()]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def describe(graph: Graph) -> str:

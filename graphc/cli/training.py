@@ -139,7 +139,10 @@ def _batch_sizes(artifact: Artifact, total: int) -> list[int]:
     if rest and sizes is not None and sizes.program_size(rest) is not None:
         return [*batches, rest]
     if rest:
-        click.echo(f"no batch of {rest}: as many examples are left out in each epoch")
+        click.echo(
+            f"{rest} of {total} examples are left out in each epoch: the artifact is"
+            f" not compiled for a batch of {rest}"
+        )
     return batches
 
 

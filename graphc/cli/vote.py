@@ -48,8 +48,9 @@ def vote(
     """Run every node of a graph on every executor; say where they differ.
 
     FILE is a .graphc or a .gir file, or - for a graph on standard input. Each node gets
-    the NumPy evaluator's values of its operands; its results are compared with the
-    evaluator's in float64. The exit code is 1 if an executor is wrong.
+    the NumPy evaluator's values of its operands, and then these rounded to halves, of
+    which some are equal; its results are compared with the evaluator's in float64. The
+    exit code is 1 if an executor is wrong.
     """
     bound, arrays = bound_case(file, kind, batch, seed, inputs)
     verdict = hold_vote(

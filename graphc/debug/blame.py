@@ -41,8 +41,8 @@ from graphc.ir.types import F32
 from graphc.passes import PASSES, run_with_report
 from graphc.passes.ledger import Rewrite
 from graphc.passes.replay import NO_LIMIT, Replay, Stretch
+from graphc.runtime.calling import find_mismatch
 from graphc.runtime.compile import check_bound, compile_graph
-from graphc.runtime.executable import find_mismatch
 from graphc.runtime.targets import find_target
 
 Array = np.ndarray[Any, Any]

@@ -76,7 +76,8 @@ class Store:
     """
 
     def __init__(self, directory: Path, limit: int = LIMIT) -> None:
-        self.directory = directory
+        # A program that goes elsewhere keeps its cache.
+        self.directory = Path(os.path.abspath(directory))
         self.limit = limit
         self._writes = 0
         self._warned = False
@@ -89,11 +90,12 @@ class Store:
             return None
         content = _content(path)
         if content is None:
+            if path.is_dir():
+                _remove(path)
             return None
         payload = _payload(content, kind, key)
         if payload is None:
-            with suppress(OSError):
-                path.unlink()
+            _remove(path)
             return None
         with suppress(OSError):
             if path.stat().st_mtime < time.time() - STALE:
@@ -135,8 +137,7 @@ class Store:
             content = _content(entry.path)
             if content is None or _payload(content, entry.kind, entry.key) is None:
                 removed += 1
-                with suppress(OSError):
-                    entry.path.unlink()
+                _remove(entry.path)
             else:
                 intact += 1
         return intact, removed
@@ -145,8 +146,7 @@ class Store:
         """Removes all entries; returns how many there were, and their bytes."""
         count = size = 0
         for entry in self.entries():
-            with suppress(OSError):
-                entry.path.unlink()
+            if _remove(entry.path):
                 count, size = count + 1, size + entry.size
         self._remove_unfinished(time.time())
         if self._usable(make=False):
@@ -155,14 +155,17 @@ class Store:
 
     def trim(self) -> None:
         """Removes what was not used for the longest time, if the limit is exceeded."""
-        found = sorted(self.entries(), key=lambda entry: entry.used)
+        now = time.time()
+        # What is from the future tells nothing: the clock was set back since.
+        found = sorted(
+            self.entries(), key=lambda e: e.used if e.used < now + STALE else 0.0
+        )
         total = sum(entry.size for entry in found)
-        self._remove_unfinished(time.time() - STALE)
+        self._remove_unfinished(now - STALE)
         if total <= self.limit:
             return
         for entry in found:
-            with suppress(OSError):
-                entry.path.unlink()
+            _remove(entry.path)
             total -= entry.size
             if total <= self.limit * KEPT:
                 return
@@ -245,6 +248,15 @@ def replace_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _remove(path: Path) -> bool:
+    """Removes what stands in an entry's place, whatever it is; says whether it could."""
+    try:
+        path.unlink()
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+    return not os.path.lexists(path)
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,16 @@ MAX_HEADER = 100_000_000
 """The largest header, which is safetensors' own limit."""
 
 METADATA = "__metadata__"
+
+DIGEST = "sha256"
+"""Under which name metadata has the SHA-256 of the file, made with zeros in its place."""
+
+UNSEALED: Mapping[str, str] = {DIGEST: "0" * 64}
+"""Metadata of a file that is to be `sealed`."""
+
+FORMAT = "format"
+WEIGHTS, STATE = "graphc-weights", "graphc-state"
+"""What the metadata of files says that are always sealed."""
 
 _CODES = {
     "bool": "BOOL",
@@ -113,6 +124,54 @@ def dump_tensors(
     return [header.text, *(tensor_bytes(arrays[name]) for name in header.types)]
 
 
+def sealed(chunks: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
+    """The pieces of a file with its digest in its metadata.
+
+    Args:
+        chunks: The pieces, with `UNSEALED` in the metadata.
+    """
+    header, *data = chunks
+    digest = hashlib.sha256(header)
+    for chunk in data:
+        digest.update(chunk)
+    zeros, known = (
+        f'"{DIGEST}":"{text}"'.encode()
+        for text in (UNSEALED[DIGEST], digest.hexdigest())
+    )
+    return [bytes(header).replace(zeros, known, 1), *data]
+
+
+class Seal:
+    """Compares a file with the digest in its metadata while its tensors are read.
+
+    Args:
+        header: The header of the file. Without a digest it is that of another tool's
+            file, or of an older one, unless it says that it is one of ours.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._wanted = header.metadata.get(DIGEST)
+        self._required = header.metadata.get(FORMAT) in (WEIGHTS, STATE)
+        text = header.text
+        if self._wanted is not None:
+            text = text.replace(self._wanted.encode(), UNSEALED[DIGEST].encode(), 1)
+        self._digest = hashlib.sha256(text)
+
+    def update(self, data: Any, /) -> None:
+        """Adds what was read."""
+        if self._wanted is not None:
+            self._digest.update(data)
+
+    def check(self) -> None:
+        """Raises a `LoadError` if what was read is not what was written."""
+        if self._wanted is None:
+            damaged = self._required
+        else:
+            damaged = self._digest.hexdigest() != self._wanted
+        if damaged:
+            raise LoadError("digest mismatch: the tensors are damaged")
+
+
 def parse_tensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays in the bytes of a safetensors file.
 
@@ -127,21 +186,25 @@ def parse_tensors(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
 def read_tensor_file(
     path: str, digests: Iterable[Digest] = ()
 ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
-    """The arrays and the metadata of a safetensors file.
+    """The arrays of a safetensors file, sealed or not, and what else its metadata say.
 
     Args:
         path: The file's name.
         digests: What the bytes of the file are added to as they are read.
 
     Raises:
-        LoadError: If there is no such file, or it is none.
+        LoadError: If there is no such file, it is none, or it is not what was sealed.
     """
     digests = list(digests)
     with opened(path) as file:
         header = read_header(file, file_size(file))
         for digest in digests:
             digest.update(header.text)
-        return dict(read_tensors(file, header, digests)), header.metadata
+        seal = Seal(header)
+        arrays = dict(read_tensors(file, header, [seal, *digests]))
+        seal.check()
+    own = (DIGEST, FORMAT)
+    return arrays, {n: v for n, v in header.metadata.items() if n not in own}
 
 
 def read_header(file: BinaryIO, size: int) -> Header:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from graphc.files.lock import Locked, read_locked
 from graphc.frontend import trees
 from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import Program, array_type, is_array, raw
@@ -126,6 +128,8 @@ def compile(
     precision: str = "float32",
     check: str | None = None,
     memory_budget: int | str | None = None,
+    lock: str | os.PathLike[str] | None = None,
+    locked: bool = False,
 ) -> Executable:
     """Compiles a function of tensors, or a graph, for a target.
 
@@ -143,6 +147,11 @@ def compile(
         memory_budget: The bytes that a run may need by prediction, as a number or as
             text such as ``"20GiB"``: values are computed again instead of kept, and
             batches cut into parts, until it fits. `Executable.memory_plan` says how.
+        lock: A lock file of ``graphc tune``, which chooses the schedules of Triton
+            kernels, and pipelines for other targets; by default the one that
+            ``GRAPHC_LOCK`` names. What it has no line about is compiled as usual;
+            `Executable.kernels` says which kernels those are.
+        locked: Whether it is an error that `lock` has no line about something.
 
     Returns:
         A callable that takes arrays and returns `Array`s.
@@ -153,6 +162,8 @@ def compile(
         GraphError: If the function cannot be traced, or a graph does not verify.
         CompileError: If the target's compiler refuses the graph.
         PassError: For an unknown precision, or if nothing fits into the budget.
+        LoadError: If the lock file cannot be read, or is damaged.
+        ValueError: If `locked` is given without `lock`.
 
     Example:
         >>> import graphc
@@ -167,11 +178,27 @@ def compile(
         program = program_of_graph(function_or_graph)
     else:
         program = program_of(function_or_graph, specs)
-    program.options = CompileOptions(target, passes, precision, memory_budget, check)
+    program.options = CompileOptions(
+        target, passes, precision, memory_budget, check, lock_of(lock, locked)
+    )
     program.check_target()
     if not program.graph.symbols:
         program.compile_for({})
     return Executable(program)
+
+
+def lock_of(lock: str | os.PathLike[str] | None, locked: bool) -> Locked | None:
+    """What a lock file has; None without one.
+
+    Raises:
+        LoadError: If it cannot be read, or is damaged.
+        ValueError: If lines are required of no file.
+    """
+    if lock is None and locked:
+        raise ValueError(
+            "Expected `lock`, a file, with locked=True. Received: lock=None"
+        )
+    return None if lock is None else read_locked(lock, locked)
 
 
 def program_of_graph(graph: Graph) -> Program:

@@ -17,7 +17,11 @@ __all__ = [
     "UnitNorm",
     "deserialize",
     "get",
+    "max_norm",
+    "min_max_norm",
+    "non_neg",
     "serialize",
+    "unit_norm",
 ]
 
 Axes = int | Sequence[int]
@@ -130,6 +134,13 @@ def _norms(w: Any, axis: Axes) -> Any:
 
 
 _REGISTRY = Registry("constraint", "keras.constraints", snake_case)
+
+# Keras's second names.
+max_norm = MaxNorm
+min_max_norm = MinMaxNorm
+non_neg = NonNeg
+unit_norm = UnitNorm
+
 _REGISTRY.add(MaxNorm, MinMaxNorm, NonNeg, UnitNorm)
 
 

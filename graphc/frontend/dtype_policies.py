@@ -8,6 +8,7 @@ from graphc.frontend.dtypes import floatx, standardize_dtype
 
 __all__ = [
     "DTypePolicy",
+    "QuantizedFloat8DTypePolicy",
     "deserialize",
     "dtype_policy",
     "get",
@@ -16,6 +17,9 @@ __all__ = [
 ]
 
 _MIXED = "mixed_"
+
+FLOAT8 = "float8"
+"""The one quantization mode: products of 8-bit floats."""
 
 
 class DTypePolicy:
@@ -35,7 +39,7 @@ class DTypePolicy:
         ('bfloat16', 'float32')
     """
 
-    __slots__ = ("compute_dtype", "name", "variable_dtype")
+    __slots__ = ("compute_dtype", "name", "quantization_mode", "variable_dtype")
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
@@ -57,11 +61,7 @@ class DTypePolicy:
         self.name = name
         self.compute_dtype = compute
         self.variable_dtype = variable
-
-    @property
-    def quantization_mode(self) -> None:
-        """None: the policy does not quantize."""
-        return
+        self.quantization_mode: str | None = None
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that `from_config` makes an equal policy from."""
@@ -73,14 +73,85 @@ class DTypePolicy:
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DTypePolicy) and self.name == other.name
+        return (
+            isinstance(other, DTypePolicy)
+            and self.name == other.name
+            and self.get_config() == other.get_config()
+        )
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     def __repr__(self) -> str:
-        return f'<DTypePolicy "{self.name}">'
+        return f'<{type(self).__name__} "{self.name}">'
 
+
+class QuantizedFloat8DTypePolicy(DTypePolicy):
+    """Products of 8-bit floats; all else as another policy says.
+
+    Its name is, for example, ``"float8_from_mixed_bfloat16"``, which layers take as
+    ``dtype`` as well.
+
+    Args:
+        mode: ``"float8"``.
+        source_name: The name of the other policy; that of the global one by default.
+        amax_history_length: From how many steps before the largest magnitude is taken
+            that scales are made of (delayed scaling). 0 stands for the present tensor's
+            own (current scaling), which needs no state; Keras does not have that.
+
+    Raises:
+        ValueError: For another mode, or a negative length.
+        TypeError: If the length is no integer.
+
+    Example:
+        >>> from graphc.frontend.dtype_policies import QuantizedFloat8DTypePolicy
+        >>> policy = QuantizedFloat8DTypePolicy("float8", "mixed_bfloat16")
+        >>> policy.name, policy.compute_dtype, policy.amax_history_length
+        ('float8_from_mixed_bfloat16', 'bfloat16', 1024)
+    """
+
+    __slots__ = ("amax_history_length", "source_name")
+
+    def __init__(
+        self, mode: str, source_name: str | None = None, amax_history_length: int = 1024
+    ) -> None:
+        if mode != FLOAT8:
+            raise ValueError(
+                f"Expected the quantization mode '{FLOAT8}'. Received: mode={mode!r}"
+            )
+        if isinstance(amax_history_length, bool) or not isinstance(
+            amax_history_length, int
+        ):
+            raise TypeError(
+                "`amax_history_length` must be an integer. "
+                f"Received: amax_history_length={amax_history_length!r}"
+            )
+        if amax_history_length < 0:
+            raise ValueError(
+                "`amax_history_length` must be at least 0. "
+                f"Received: amax_history_length={amax_history_length}"
+            )
+        source = source_name or dtype_policy().name
+        super().__init__(source)
+        self.name = f"{mode}_from_{source}"
+        self.source_name = source
+        self.quantization_mode = mode
+        self.amax_history_length = amax_history_length
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that `from_config` makes an equal policy from."""
+        return {
+            "mode": self.quantization_mode,
+            "source_name": self.source_name,
+            "amax_history_length": self.amax_history_length,
+        }
+
+
+_MODULES = {
+    "DTypePolicy": "keras",
+    "QuantizedFloat8DTypePolicy": "keras.dtype_policies",
+}
+"""Where Keras says that the classes are; the serialized form names it."""
 
 _policy: DTypePolicy | None = None
 
@@ -103,8 +174,8 @@ def set_dtype_policy(policy: str | DTypePolicy | None) -> None:
 def serialize(policy: DTypePolicy) -> dict[str, Any]:
     """The policy in JSON form, as Keras writes it."""
     return {
-        "module": "keras",
-        "class_name": "DTypePolicy",
+        "module": _MODULES[type(policy).__name__],
+        "class_name": type(policy).__name__,
         "config": policy.get_config(),
         "registered_name": None,
     }
@@ -116,6 +187,8 @@ def deserialize(config: dict[str, Any]) -> DTypePolicy:
     Raises:
         ValueError: If it is not a serialized policy.
     """
+    if config.get("class_name") == "QuantizedFloat8DTypePolicy":
+        return QuantizedFloat8DTypePolicy.from_config(config["config"])
     if config.get("class_name") != "DTypePolicy":
         raise ValueError(
             f"Expected a serialized DTypePolicy. Received: config={config}"
@@ -139,5 +212,8 @@ def get(identifier: Any) -> DTypePolicy:
     if isinstance(identifier, dict):
         return deserialize(identifier)
     if isinstance(identifier, str):
+        mode, _, source = identifier.partition("_from_")
+        if source and mode == FLOAT8:
+            return QuantizedFloat8DTypePolicy(mode, source)
         return DTypePolicy(identifier)
     return DTypePolicy(standardize_dtype(identifier))

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from graphc.artifacts import Contract, write_artifact
-from graphc.artifacts import Source as ArtifactSource
+from graphc.artifacts.building import Source as ArtifactSource
+from graphc.artifacts.building import write_artifact
 from graphc.artifacts.contents import SUFFIX as ARTIFACT_SUFFIX
-from graphc.artifacts.contract import Sizes
+from graphc.artifacts.contract import Contract, Sizes
 from graphc.ir import Graph, evaluate
 from graphc.ir.dims import Dim
 from graphc.ir.evaluate import Evaluator
 from graphc.runtime.compile import Executable, compile_graph
 from graphc.runtime.options import NAN, CompileOptions
 from graphc.runtime.targets import find_target
+from graphc.tuning.locked import compile_as_asked
 
 __all__ = [
     "ARTIFACT_SUFFIX",
@@ -53,16 +54,7 @@ def compile_step(
         donate: Positions of parameters whose buffers the results may reuse.
         bindings: The sizes of its dimension symbols.
     """
-    return compile_graph(
-        graph,
-        options.target,
-        options.passes,
-        donate,
-        options.precision,
-        options.memory_budget,
-        bindings,
-        options.check,
-    )
+    return compile_as_asked(graph, options, donate, bindings)
 
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:

@@ -38,9 +38,24 @@ __all__ = [
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
+    "constant",
     "deserialize",
     "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
     "serialize",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
 ]
 
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -546,6 +561,24 @@ def fans(
 _SEEDS = Registry("seed generator", "keras.random")
 _SEEDS.add(SeedGenerator)
 _REGISTRY = Registry("initializer", "keras.initializers", snake_case)
+
+# Keras's second names.
+constant = Constant
+glorot_normal = GlorotNormal
+glorot_uniform = GlorotUniform
+he_normal = HeNormal
+he_uniform = HeUniform
+identity = Identity
+lecun_normal = LecunNormal
+lecun_uniform = LecunUniform
+ones = Ones
+orthogonal = Orthogonal
+random_normal = RandomNormal
+random_uniform = RandomUniform
+truncated_normal = TruncatedNormal
+variance_scaling = VarianceScaling
+zeros = Zeros
+
 _REGISTRY.add(
     *(Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity),
     *(LecunNormal, LecunUniform, Ones, Orthogonal, RandomNormal, RandomUniform),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The functions behind those of `signal`, which turn handlers into enum members and back
+# by catching an error. That would take a tenth of a small step.
+import _signal  # pyright: ignore[reportMissingImports]
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -21,10 +24,10 @@ class DeferredInterrupts:
         # Elsewhere Python raises no KeyboardInterrupt, or somebody else handles it.
         self._installed = (
             threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and _signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
         if self._installed:
-            signal.signal(signal.SIGINT, self._keep)
+            _signal.signal(signal.SIGINT, self._keep)
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
         if self._pressed:
@@ -38,6 +41,6 @@ class DeferredInterrupts:
         trace: TracebackType | None,
     ) -> None:
         if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _signal.signal(signal.SIGINT, signal.default_int_handler)
             if self._pressed:
                 raise KeyboardInterrupt

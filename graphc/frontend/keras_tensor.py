@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphc.frontend import trees
@@ -11,7 +12,7 @@ from graphc.frontend.dtypes import standardize_dtype
 from graphc.frontend.tensor import Tensor, TracedTensor
 from graphc.frontend.tracing import Trace, value
 from graphc.ir import Graph, Location, TensorType, dtype
-from graphc.ir.dims import Dim, SymbolicDim
+from graphc.ir.dims import Dim, SymbolicDim, substitute, symbols_of
 
 BATCH = SymbolicDim.symbol("B")
 """The symbol that an unknown batch size has in every graph."""
@@ -123,6 +124,7 @@ class Operation:
 
 
 _NAMES = itertools.count()
+_UNKNOWN = re.compile(r"N\d+")
 
 
 def symbolic_shape(shape: Sequence[int | None]) -> tuple[Dim, ...]:
@@ -141,6 +143,28 @@ def symbolic_shape(shape: Sequence[int | None]) -> tuple[Dim, ...]:
                 f" Received: shape={tuple(shape)}"
             )
     return tuple(dims)
+
+
+def normalized_types(
+    types: Sequence[TensorType], sizes: Mapping[str, int], named: bool = True
+) -> list[TensorType]:
+    """`types` with sizes put for symbols, and others but ``B`` numbered in order.
+
+    Symbols of unknown sizes have numbers that depend on what else a process did.
+
+    Args:
+        types: The types.
+        sizes: The sizes by symbol.
+        named: Whether symbols that a user named get a number, too.
+    """
+    names: dict[str, Dim] = dict(sizes)
+    for type in types:
+        for dim in type.shape:
+            for symbol in sorted(symbols_of([dim])):
+                unknown = symbol != "B" if named else _UNKNOWN.fullmatch(symbol)
+                if unknown and symbol not in names:
+                    names[symbol] = SymbolicDim.symbol(f"N{len(names) - len(sizes)}")
+    return [t.with_shape(substitute(d, names) for d in t.shape) for t in types]
 
 
 def known_shape(shape: Sequence[Dim]) -> tuple[int | None, ...]:

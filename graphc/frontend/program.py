@@ -104,8 +104,10 @@ class Program:
         if state is None or state.joined:
             state = self._join()
         arrays = state.arrays
-        if any(type(arrays[index]) is np.ndarray for index in self._kept):
-            self._settle(arrays, executable)
+        for index in self._kept:
+            if type(arrays[index]) is np.ndarray:
+                self._settle(arrays, executable)
+                break
         if not self._put:
             return executable(*inputs, *self._take(arrays))
         with DeferredInterrupts():

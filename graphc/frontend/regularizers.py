@@ -17,6 +17,10 @@ __all__ = [
     "Regularizer",
     "deserialize",
     "get",
+    "l1",
+    "l1_l2",
+    "l2",
+    "orthogonal_regularizer",
     "serialize",
 ]
 
@@ -172,6 +176,13 @@ def _factor(name: str, factor: Any) -> float:
 
 
 _REGISTRY = Registry("regularizer", "keras.regularizers", snake_case)
+
+# Keras's second names.
+l1 = L1
+l2 = L2
+l1_l2 = L1L2
+orthogonal_regularizer = OrthogonalRegularizer
+
 _REGISTRY.add(L1, L2, L1L2, OrthogonalRegularizer, l1_l2=L1L2)
 
 

@@ -45,6 +45,7 @@ class Trace:
         self.parent = parent
         self.builder = GraphBuilder(graph)
         self.builder.capture = _LOCAL.locations
+        self.builder.place = _LOCAL.place
         self.builder.path = parent.builder.path if parent else current_path() or None
         self.builder.barrier = replay.__code__
         self.builder.fallback = parent.builder.fallback if parent else None
@@ -162,6 +163,7 @@ class _Local(threading.local):
     def __init__(self) -> None:
         self.traces: list[Trace] = []
         self.locations = True
+        self.place: Location | None = None
 
 
 _LOCAL = _Local()
@@ -175,6 +177,16 @@ def without_locations() -> Iterator[None]:
         yield
     finally:
         _LOCAL.locations = True
+
+
+@contextmanager
+def located_at(place: Location) -> Iterator[None]:
+    """While open, traced nodes have their layer paths and this place."""
+    _LOCAL.place = place
+    try:
+        yield
+    finally:
+        _LOCAL.place = None
 
 
 def current_trace() -> Trace | None:

@@ -36,7 +36,7 @@ def structure(tree: Any) -> Any:
 
 def unflatten(structure: Any, leaves: Any) -> Any:
     """A structure with leaves put in."""
-    return optree.tree_unflatten(structure, leaves)
+    return structure.unflatten(leaves)
 
 
 def map_leaves(
@@ -46,8 +46,14 @@ def map_leaves(
     return optree.tree_map(function, tree, *more, **options)
 
 
+_WITHOUT_PARTS = {type(None), bool, int, float, str}
+"""What most attributes are."""
+
+
 def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:
     """Adds the instances of `wanted` in an attribute, in lists and dicts too."""
+    if type(attribute) in _WITHOUT_PARTS:
+        return
     if isinstance(attribute, wanted):
         found[id(attribute)] = attribute
     elif isinstance(attribute, (list, tuple, set)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from graphc.ir.ops import (
     convert,
     cosine,
     custom_gradient,
+    dot_general,
     iota,
     maximum,
     minimum,
@@ -29,6 +31,7 @@ from graphc.ir.ops import (
     reduce_sum,
     reduce_window,
     scan,
+    tanh,
     value_and_gradient,
     while_,
 )
@@ -112,6 +115,39 @@ def call_any(growth: Growth) -> Value | None:
     made = growth.apply(call, *arguments, graph=inner.graph)
     if made is not None and choices.chance(30):
         growth.apply(call, *arguments, graph=inner.graph)
+    return made
+
+
+def stack_any(growth: Growth) -> Value | None:
+    """Blocks that do the same, each on the last one's result and a matrix of its own."""
+    choices = growth.choices
+    rows = [v for v in growth.values if v.dtype is F32 and v.type.rank]
+    rows = [v for v in rows if isinstance(v.shape[-1], int)]
+    if not rows:
+        return None
+    made: Value | None = choices.recent(rows)
+    matrix = TensorType((made.shape[-1],) * 2, F32)
+    weights = _fitting(growth, [matrix] * choices.integer(2, 4))
+    if weights is None or not _are_bare([made.type]):
+        return None
+    examples = [growth.arrays[made], growth.arrays[cast(Value, weights[0])]]
+    inner = callee(growth, [made.type, matrix], examples, 0)
+    x, weight = inner.graph.parameters
+    product = inner.apply(dot_general, x, weight, contract=[[x.type.rank - 1], [0]])
+    growth.scope.grow(inner, choices.integer(1, 6))
+    others = _fitting(inner, [made.type])
+    if product is None or others is None:
+        return None
+    total = inner.apply(add, product, *others)
+    result = None if total is None else inner.apply(tanh, total)
+    if result is None:
+        return None
+    inner.graph.results = [result]
+    for each in weights:
+        following = growth.apply(call, made, each, graph=inner.graph)
+        if following is None:
+            break
+        made = following
     return made
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from graphc.fuzz.choices import SeededChoices
 from graphc.fuzz.gradients import gradient_problem
 from graphc.fuzz.inputs import Array, inputs, sizes
+from graphc.fuzz.pipelines import NARROW, RECOMPUTED, eager
 from graphc.ir.body import as_tuple
 from graphc.ir.build import building
 from graphc.ir.evaluate import evaluate
@@ -22,7 +23,7 @@ from graphc.ir.ops import call
 from graphc.ir.parser import parse
 from graphc.ir.rounding import disagreement, spreads
 from graphc.ir.types import DType, dtype
-from graphc.passes import PASSES, PIPELINES, Report, run_with_report
+from graphc.passes import PASSES, Report, run_with_report
 from graphc.passes.numerics import NumericsClass, declared
 from graphc.passes.pass_manager import RoundingError
 from graphc.passes.samples import coarsest
@@ -124,6 +125,8 @@ def _equal(found: Any, want: Array) -> bool:
     return bool(np.all(same))
 
 
+Check = Callable[[Subject], str | None]
+
 # -- one program -----------------------------------------------------------------------
 
 
@@ -191,7 +194,7 @@ def exact_problem(subject: Subject) -> str | None:
     """Every pass of the default pipeline keeps the meaning over finite fields."""
     # Other checks know how much the program amplifies rounding errors.
     with suppress(RoundingError):
-        run_with_report(subject.bound, "default", verify=False, check=True)
+        run_with_report(subject.bound, eager("default"), verify=False, check=True)
     return None
 
 
@@ -211,7 +214,7 @@ def orders_problem(subject: Subject) -> str | None:
 def _any_order(subject: Subject, choice: int) -> str:
     """All passes in an order of the subject's, but those that change dtypes."""
     names = [name for name in sorted(PASSES) if not changes_dtypes(name)]
-    return ",".join(SeededChoices(subject.seed, choice).shuffled(names))
+    return eager(",".join(SeededChoices(subject.seed, choice).shuffled(names)))
 
 
 def changes_dtypes(name: str) -> bool:
@@ -220,11 +223,15 @@ def changes_dtypes(name: str) -> bool:
     return NumericsClass.PRECISION in kinds
 
 
-def kernels_problem(subject: Subject) -> str | None:
-    """Kernels compute what their nodes do; even small reductions are split."""
-    split = "split_reductions{programs=4,work=4}"
-    pipeline = PIPELINES["triton"].replace("split_reductions", split)
+def narrow_problem(subject: Subject) -> str | None:
+    """Narrower floats change results by no more than their digits explain."""
+    pipeline = SeededChoices(subject.seed, 3).pick(NARROW)
     return pipeline_problem(subject, pipeline, subject.bound)
+
+
+def bound_check(pipeline: str) -> Check:
+    """The check of a pipeline that knows the sizes of dimensions."""
+    return lambda subject: pipeline_problem(subject, pipeline, subject.bound)
 
 
 def gradients_problem(subject: Subject) -> str | None:
@@ -238,17 +245,18 @@ def xla_problem(subject: Subject) -> str | None:
     return subject.compare([np.asarray(r) for r in run(*subject.arrays)])
 
 
-Check = Callable[[Subject], str | None]
-
 CHECKS: dict[str, Check] = {
     "text": text_problem,
     "meaning": meaning_problem,
     **{
-        name: lambda subject, name=name: pipeline_problem(subject, name)
+        name: lambda subject, name=name: pipeline_problem(subject, eager(name))
         for name in sorted(PASSES)
     },
-    "default": lambda subject: pipeline_problem(subject, "default"),
-    "kernels": kernels_problem,
+    "default": lambda subject: pipeline_problem(subject, eager("default")),
+    "cpu": bound_check(eager("xla:cpu")),
+    "kernels": bound_check(eager("triton")),
+    "recomputed": bound_check(RECOMPUTED),
+    "narrow": narrow_problem,
     "exact": exact_problem,
     "shuffled": shuffled_problem,
     "orders": orders_problem,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphc.fuzz.calls import stack_any
 from graphc.fuzz.choices import Choices, SeededChoices
 from graphc.fuzz.growth import Growth, Scope
 from graphc.fuzz.inputs import HIGH, LOW, sizes
@@ -61,6 +62,8 @@ def generate(choices: Choices, nodes: int, seed: int = 0) -> Graph:
     shape += [growth.dim() for _ in range(choices.integer(0, 2))]
     growth.parameter(TensorType(tuple(shape), growth.dtype()), LOW, HIGH)
     _grow(growth, nodes)
+    if choices.chance(15):
+        stack_any(growth)
     graph.results = _results(growth)
     return graph
 

@@ -25,7 +25,8 @@ class GraphBuilder:
         before: The node new nodes are put before; None for the end.
         location: The location of new nodes, if they all have one.
         capture: Whether to capture the line of the user's code that calls the op.
-        path: The layer path for captured locations.
+        place: The file and line of new nodes, where no line is a user's.
+        path: The layer path for captured locations and those at `place`.
         barrier: A function whose callers do not count as the user's code.
         fallback: The location where the user's code is not found before `barrier`.
     """
@@ -36,11 +37,14 @@ class GraphBuilder:
         self.location: Location | None = None
         self.path: str | None = None
         self.capture = False
+        self.place: Location | None = None
         self.barrier: CodeType | None = None
         self.fallback: Location | None = None
 
     def here(self) -> Location | None:
         """The location of the user's code that is calling, if it is captured."""
+        if self.place is not None:
+            return self.place.with_path(self.path)
         if not self.capture:
             return None
         found = Location.capture(self.path, self.barrier if self.fallback else None)

@@ -120,7 +120,6 @@ class Graph:
 
     Attributes:
         name: The name other graphs call it by; unique in its module.
-        parameters: The values it takes.
         ranges: The declared inclusive range of each dimension symbol.
         attributes: JSON values by name.
         module: The module it belongs to.
@@ -128,7 +127,8 @@ class Graph:
 
     def __init__(self, name: str, module: Module | None = None) -> None:
         self.name = name
-        self.parameters: tuple[Value, ...] = ()
+        self._parameters: list[Value] = []
+        self._listed: tuple[Value, ...] | None = ()
         self.ranges: dict[str, tuple[int, int]] = {}
         self.attributes: Attributes = {}
         self._first: Node | None = None
@@ -141,6 +141,18 @@ class Graph:
 
     # -- contents ------------------------------------------------------------------
 
+    @property
+    def parameters(self) -> tuple[Value, ...]:
+        """The values it takes."""
+        if self._listed is None:
+            self._listed = tuple(self._parameters)
+        return self._listed
+
+    @parameters.setter
+    def parameters(self, values: Iterable[Value]) -> None:
+        self._parameters = list(values)
+        self._listed = None
+
     def add_parameter(
         self,
         type: TensorType,
@@ -148,8 +160,9 @@ class Graph:
         attributes: Attributes | None = None,
     ) -> Value:
         """Appends a parameter and returns it."""
-        value = Value(type, self, None, len(self.parameters), name, attributes)
-        self.parameters = (*self.parameters, value)
+        value = Value(type, self, None, len(self._parameters), name, attributes)
+        self._parameters.append(value)
+        self._listed = None
         return value
 
     def remove_parameter(self, value: Value) -> None:
@@ -280,9 +293,23 @@ class Graph:
 
         A name that the module lacks is left out: damaged graphs are printed too.
         """
-        names = (name for node in self.nodes for name in node.op.graph_names(node))
+        names = (
+            name
+            for node in self.nodes
+            if node.op.graph_attributes
+            for name in node.op.graph_names(node)
+        )
         graphs = self.module.graphs
         return [graphs[name] for name in dict.fromkeys(names) if name in graphs]
+
+    def constant_names(self) -> list[str]:
+        """The names of the constants that nodes of this graph read, in their order."""
+        return [
+            name
+            for node in self.nodes
+            if node.op.constant_attributes
+            for name in node.op.constant_names(node)
+        ]
 
     def reachable(self) -> list[Graph]:
         """This graph and all graphs it calls, directly or not, in order of first use."""
@@ -306,11 +333,11 @@ class Graph:
         for graph in self.reachable():
             clone_graph(graph, graph.name, module, bindings or {})
         for graph in module.graphs.values():
-            for node in graph.nodes:
-                for name in node.op.constant_names(node):
-                    module.constants[name] = self.module.constants[name]
+            for name in graph.constant_names():
+                module.constants[name] = self.module.constants[name]
         return module.graphs[self.name]
 
+    @collection_paused()
     def bind(self, **symbols: int) -> Graph:
         """A copy with dimension symbols bound to integers within their ranges.
 
@@ -497,12 +524,16 @@ def clone_graph(
     return clone
 
 
+def _is_negative(size: Dim) -> bool:
+    return isinstance(size, int) and size < 0
+
+
 def _require_sizes(graph: Graph, symbols: Mapping[str, int]) -> None:
     """Checks that `symbols`, which have been put into `graph`, make no negative dim."""
-    values = [(value, None) for value in graph.parameters]
-    values += [(value, node) for node in graph.nodes for value in node.results]
-    for value, node in values:
-        if any(isinstance(d, int) and d < 0 for d in value.shape):
+    results = (value for node in graph.nodes for value in node.results)
+    for value in (*graph.parameters, *results):
+        if any(map(_is_negative, value.type.shape)):
+            node = value.node
             sizes = ", ".join(f"{name}={size}" for name, size in symbols.items())
             where = node.op.name if node else f"%{value.name or value.index}"
             raise GraphError(

@@ -64,7 +64,7 @@ class Location:
 
     def with_path(self, path: str | None) -> Location:
         """The same place reached through another layer path."""
-        return self._copy(path, self.origin)
+        return self if path == self.path else self._copy(path, self.origin)
 
     def derive(self, origin: str) -> Location:
         """The same place for a node made from this one, which `origin` says."""

@@ -45,6 +45,8 @@ class Kind(enum.Enum):
 class Trait(enum.Enum):
     """Facts about an op that passes ask for. Ops are pure unless they say EFFECT."""
 
+    __hash__ = object.__hash__  # asked for so often that Enum's own, in Python, shows
+
     COMMUTATIVE = "commutative"
     """The first two operands may be swapped."""
     IDEMPOTENT = "idempotent"
@@ -73,6 +75,8 @@ class Trait(enum.Enum):
 
 class AttributeKind(enum.Enum):
     """What an attribute holds; the values are the annotations that declare them."""
+
+    __hash__ = object.__hash__  # as for `Trait`
 
     INT = "int"
     FLOAT = "float"
@@ -174,6 +178,8 @@ _PLAIN = {
 
 
 def _encode_int(value: Any) -> int:
+    if type(value) is int and -(2**63) < value < 2**63:
+        return value
     if isinstance(value, bool) or int(value) != value or abs(int(value)) >= 2**63:
         raise TypeError("not an integer")
     return int(value)
@@ -201,6 +207,8 @@ def _encode_string(value: Any) -> str:
 
 
 def _encode_dim(value: Any) -> int | str:
+    if type(value) is int:
+        return _encode_int(value)
     if isinstance(value, (str, SymbolicDim)):
         parsed = parse_dim(value) if isinstance(value, str) else value
         return parsed if isinstance(parsed, int) else str(parsed)
@@ -208,6 +216,8 @@ def _encode_dim(value: Any) -> int | str:
 
 
 def _items(value: Any) -> Iterable[Any]:
+    if type(value) in (list, tuple):
+        return value
     if isinstance(value, (str, bytes, Mapping, Set)):
         raise TypeError("not a list")
     return value
@@ -331,6 +341,7 @@ class OpDef:
             of the result's element.
         exact: The meaning over finite fields (see `graphc.ir.payload`), if it is not
             that of the reference: from operands, floats as `Payload`, to results.
+        required: The attributes without a default.
         graph_attributes: The attributes that name graphs.
         constant_attributes: The attributes that name constants.
         flops: For sums of products, ``(operand types, result types, **attributes)`` to
@@ -361,6 +372,7 @@ class OpDef:
     exact: Callable[..., Any] | None = None
     pullback: Callable[..., Sequence[Operand | None]] | None = None
     trips: Callable[..., Dim] | None = None
+    required: tuple[str, ...] = field(init=False)
     graph_attributes: tuple[str, ...] = field(init=False)
     constant_attributes: tuple[str, ...] = field(init=False)
 
@@ -372,6 +384,8 @@ class OpDef:
         ):
             named = [n for n, a in self.attributes.items() if a.kind in kinds]
             object.__setattr__(self, field_name, tuple(named))
+        required = [n for n, a in self.attributes.items() if a.default is REQUIRED]
+        object.__setattr__(self, "required", tuple(required))
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Adds a node to the current graph; returns its result or tuple of results."""
@@ -407,8 +421,8 @@ class OpDef:
             value = declared.encode(attributes[name])
             if declared.default is REQUIRED or value != declared.default:
                 encoded[name] = value
-        for name, declared in self.attributes.items():
-            if declared.default is REQUIRED and name not in encoded:
+        for name in self.required:
+            if name not in encoded:
                 raise GraphError(f"{self.name}: attribute {name!r} is missing")
         return encoded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import re
@@ -33,6 +34,30 @@ def print_graph(graph: Graph) -> str:
 def print_module(module: Module) -> str:
     """The text of all graphs of a module, in its order, and the constants they read."""
     return _text(module.graphs.values(), module)
+
+
+def program_text(graph: Graph) -> str:
+    """The text of a graph without what does not change what it computes.
+
+    That are the names of values, and where nodes are from.
+    """
+    plain = graph.copy()
+    for each in plain.reachable():
+        for value in (*each.parameters, *(v for n in each.nodes for v in n.results)):
+            value.name = None
+        for node in each.nodes:
+            node.location = None
+    return print_graph(plain)
+
+
+def program_digest(graph: Graph) -> str:
+    """The same for graphs that compute the same in the same order.
+
+    What graphs, values and layers are called does not matter, but for the names of
+    graphs that are called.
+    """
+    own = program_text(graph).partition("(")[2]
+    return hashlib.sha256(own.encode()).hexdigest()[:16]
 
 
 def _text(graphs: Iterable[Graph], module: Module) -> str:

@@ -198,11 +198,15 @@ def checked_type(element: DType, shape: Iterable[Dim]) -> TensorType:
     """
     dims = tuple(shape)
     _check_rank(len(dims))
-    if any(isinstance(d, int) and d < 0 for d in dims):
-        raise GraphError(
-            "a dimension is negative", received=str(TensorType(dims, element))
-        )
-    fixed = product(d or 1 for d in dims if isinstance(d, int))
+    fixed = 1
+    for size in dims:
+        if not isinstance(size, int):
+            continue
+        if size < 0:
+            raise GraphError(
+                "a dimension is negative", received=str(TensorType(dims, element))
+            )
+        fixed *= size or 1
     if fixed * element.bits >= 2**63:
         raise GraphError(f"tensor of {fixed} elements is too large to address")
     return TensorType(dims, element)

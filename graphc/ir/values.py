@@ -79,18 +79,16 @@ class Literal:
         """The value as a rank-0 array of the literal's dtype."""
         return np.asarray(self.value).astype(self.dtype.numpy)
 
-    def _key(self) -> tuple[Any, ...]:
-        value = self.value
-        if isinstance(value, float):
-            nan = math.isnan(value)
-            return self.dtype.name, "nan" if nan else value, math.copysign(1, value)
-        return self.dtype.name, value
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and self._key() == other._key()
+        if not isinstance(other, Literal) or other.dtype is not self.dtype:
+            return False
+        ours, theirs = self.value, other.value
+        if ours == 0:  # 0.0 is not -0.0
+            return theirs == 0 and math.copysign(1, ours) == math.copysign(1, theirs)
+        return ours == theirs or (ours != ours and theirs != theirs)
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return hash(self.value)
 
     def __repr__(self) -> str:
         return f"Literal({self.value!r}, {self.dtype})"
@@ -141,7 +139,9 @@ class Value:
         self.graph = graph
         self.node = node
         self.index = index
-        self.name = name
+        self._name: str | None = None
+        if name is not None:
+            self.name = name
         self.attributes: Attributes = attributes or {}
         self.uses: dict[tuple[Node, int], None] = {}
 

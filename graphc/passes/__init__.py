@@ -15,6 +15,7 @@ from graphc.passes import (
     inline,
 )
 from graphc.passes.apply_rules import ApplyRules
+from graphc.passes.batch_dots import BatchDots
 from graphc.passes.canonicalize import Canonicalize
 from graphc.passes.chunk_linear_cross_entropy import ChunkLinearCrossEntropy
 from graphc.passes.constant_folding import ConstantFolding
@@ -47,6 +48,7 @@ __all__ = [
     "PASSES",
     "PIPELINES",
     "ApplyRules",
+    "BatchDots",
     "Canonicalize",
     "ChunkLinearCrossEntropy",
     "ConstantFolding",

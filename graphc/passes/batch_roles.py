@@ -4,17 +4,23 @@ A batch of two is cut into two of one. A node is run on random arrays for all of
 for each half; what it does with examples shows in how the three results go together.
 No list of ops is needed, and what combines examples, such as batch normalization in
 training, is found whatever it is made of.
+
+Random numbers for the batch are none of these, but need not be drawn for parts: what
+reads no example can be computed for the whole batch before. Such nodes are *drawn*; a
+composite that fails only because of drawn nodes in its body, as dropout does, is to be
+*opened*.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphc.ir.body import body_graph
 from graphc.ir.errors import UnsupportedError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph, Node, clone_nodes
@@ -64,40 +70,146 @@ CLOSE = 1e-6
 """How far, in float64, results may be apart by rounding."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRoles:
+    """How a graph depends on the batch.
+
+    Attributes:
+        results: The role of each result.
+        drawn: The positions of the nodes that read no example and have to be computed
+            for the whole batch; their results have their roles for granted.
+        opened: The positions of the composites whose bodies have such nodes.
+    """
+
+    results: list[Role]
+    drawn: frozenset[int]
+    opened: frozenset[int]
+
+
 def batch_roles(
     graph: Graph,
     given: Sequence[Role],
     symbol: str,
     bindings: Mapping[str, int],
-) -> list[Role]:
-    """The role of each result of a graph.
+    differentiated: Collection[int] = (),
+) -> BatchRoles:
+    """The role of each result of a graph, and what has to be drawn before.
 
     Args:
         graph: The graph.
         given: The role of each parameter.
         symbol: The dimension symbol that is the size of the batch.
         bindings: The sizes of all symbols; that of the batch does not matter.
+        differentiated: The positions of parameters that gradients are taken by;
+            what reads these stays.
 
     Raises:
         UnsupportedError: If a node combines examples of different parts in another way
-            than a sum, or draws random numbers for the batch; names the node.
+            than a sum; names the node.
     """
     whole = _bound(graph, {**bindings, symbol: PARTS})
     part = _bound(graph, {**bindings, symbol: 1})
-    roles: dict[Value, Role] = dict(zip(whole.parameters, given, strict=True))
-    known: dict[object, list[Role]] = {}
-    for large, small in zip(list(whole.nodes), list(part.nodes), strict=True):
-        read = [_role(roles, operand) for operand in large.operands]
+    free = [
+        isinstance(role, Alone) and position not in differentiated
+        for position, role in enumerate(given)
+    ]
+    return _Trials(whole, given, free).run(part)
+
+
+class _Trials:
+    """Finds the roles of the values of one graph, from its parameters on.
+
+    Attributes:
+        whole: The graph for a batch of `PARTS`.
+        roles: The roles of the values so far.
+        free: The values that read no example, and nothing that is differentiated.
+        drawn: Those of them that are, or read, what is drawn for the batch.
+    """
+
+    def __init__(
+        self, whole: Graph, given: Sequence[Role], free: Sequence[bool]
+    ) -> None:
+        self.whole = whole
+        self.roles: dict[Value, Role] = dict(zip(whole.parameters, given, strict=True))
+        flags = zip(whole.parameters, free, strict=True)
+        self.free = {value for value, flag in flags if flag}
+        self.drawn: set[Value] = set()
+        self._known: dict[object, tuple[list[Role], bool]] = {}
+
+    def run(self, part: Graph) -> BatchRoles:
+        """Tries each node; `part` is the graph for a batch of one."""
+        drawn: set[int] = set()
+        opened: set[int] = set()
+        pairs = zip(list(self.whole.nodes), list(part.nodes), strict=True)
+        for position, (large, small) in enumerate(pairs):
+            read = [_role(self.roles, operand) for operand in large.operands]
+            values = [o for o in large.operands if isinstance(o, Value)]
+            free = all(value in self.free for value in values)
+            found, special = self._found(large, small, read, free)
+            if free and (special or not self.drawn.isdisjoint(values)):
+                found = _roles_by_shape(large, small)
+                self.drawn.update(large.results)
+                drawn.add(position)
+            elif special:
+                opened.add(position)
+            self.roles.update(zip(large.results, found, strict=True))
+            if free:
+                self.free.update(large.results)
+        results = [_role(self.roles, result) for result in self.whole.results]
+        return BatchRoles(results, frozenset(drawn), frozenset(opened))
+
+    def _found(
+        self, large: Node, small: Node, read: Sequence[Role], free: bool
+    ) -> tuple[list[Role], bool]:
+        """The roles of a node's results, and whether it is drawn or opened for them."""
+        flags = [isinstance(o, Literal) or o in self.free for o in large.operands]
         key = (
             large.op,
             json.dumps(large.attributes, sort_keys=True),
             *(o if isinstance(o, Literal) else o.type for o in large.operands),
             *read,
+            *flags,
         )
-        if key not in known:
-            known[key] = _tried(large, small, read)
-        roles.update(zip(large.results, known[key], strict=True))
-    return [_role(roles, result) for result in whole.results]
+        if key not in self._known:
+            try:
+                self._known[key] = _tried(large, small, read), False
+            except UnsupportedError:
+                roles = [] if free else _in_body(large, small, read, flags)
+                if roles is None:
+                    raise
+                self._known[key] = roles, True
+        return self._known[key]
+
+
+def _in_body(
+    large: Node, small: Node, read: Sequence[Role], free: Sequence[bool]
+) -> list[Role] | None:
+    """The roles of a composite's results, if drawn nodes in its body explain them."""
+    if not large.op.is_composite or large.op.graph_names(large):
+        return None
+    whole, part = (
+        body_graph(node.op, [o.type for o in node.operands], node.attributes)
+        for node in (large, small)
+    )
+    if [node.op for node in whole.nodes] != [node.op for node in part.nodes]:
+        return None
+    try:
+        found = _Trials(whole, read, free).run(part)
+    except UnsupportedError:
+        return None
+    return found.results if found.drawn or found.opened else None
+
+
+def _roles_by_shape(large: Node, small: Node) -> list[Role]:
+    """The roles of what is drawn for the whole batch, and given to each part."""
+    roles: list[Role] = []
+    for whole, part in zip(large.results, small.results, strict=True):
+        sizes = zip(whole.type.shape, part.type.shape, strict=True)
+        axes = [axis for axis, (size, less) in enumerate(sizes) if size != less]
+        if len(axes) > 1:
+            raise UnsupportedError(_reason(large), location=large.location)
+        roles.append(Rows(axes[0]) if axes else Alone(0))
+    return roles
 
 
 def _bound(graph: Graph, sizes: Mapping[str, int]) -> Graph:

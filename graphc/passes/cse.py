@@ -45,9 +45,8 @@ class CommonSubexpressionElimination(GraphPass):
 def _key(node: Node) -> Hashable:
     """What two nodes that compute the same have in common."""
     # Values are equal if they are the same, literals if their bits are.
-    operands = list(node.operands)
-    if Trait.COMMUTATIVE in node.op.traits:
-        operands[:2] = sorted(operands[:2], key=hash)
-    attributes = attributes_text(node.attributes)
-    types = tuple([result.type for result in node.results])
-    return node.op, tuple(operands), attributes, types
+    op, operands = node.op, node.operands
+    if Trait.COMMUTATIVE in op.traits and hash(operands[0]) > hash(operands[1]):
+        operands = operands[1], operands[0], *operands[2:]
+    # Types follow from these, but a result may have been added behind the others.
+    return op, operands, attributes_text(node.attributes), len(node.results)

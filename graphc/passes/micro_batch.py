@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphc.ir.body import as_tuple
@@ -13,6 +14,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.ops import (
     add,
     broadcast_in_dim,
+    call,
     convert,
     multiply,
     reshape,
@@ -22,16 +24,36 @@ from graphc.ir.ops import (
 from graphc.ir.ops.along_axes import in_dtype, wide_dtype
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
-from graphc.passes.batch_roles import Alone, Mean, Role, Rows, batch_roles
+from graphc.passes.batch_roles import Alone, BatchRoles, Mean, Role, Rows, batch_roles
 from graphc.passes.ledger import Ledger
 from graphc.passes.rewrite import Proposal, Rewriter
+
+
+@dataclass(frozen=True, slots=True)
+class _Divisible:
+    """A function of a batch that can run on its parts.
+
+    Attributes:
+        graph: From the function's parameters, then one for each result of `draws`, to
+            its results.
+        draws: From the function's parameters to what has to be drawn for the whole
+            batch; None if nothing has.
+        given: How each parameter of `graph` depends on the batch.
+        results: How each result of `graph` does.
+    """
+
+    graph: Graph
+    draws: Graph | None
+    given: Sequence[Role]
+    results: Sequence[Role]
 
 
 class MicroBatches:
     """Copies of a graph that take gradients of parts of the batch in turn.
 
     A loop calls each function whose gradient is taken on one part after the other, and
-    sums what is a mean or a sum over the batch. Results are the same but for rounding.
+    sums what is a mean or a sum over the batch. Random numbers for the batch, such as
+    dropout's masks, are drawn before the loop. Results are the same but for rounding.
 
     Args:
         graph: A graph whose batch size is a dimension symbol.
@@ -41,7 +63,7 @@ class MicroBatches:
     def __init__(self, graph: Graph, bindings: Mapping[str, int]) -> None:
         self._graph = graph
         self._bindings = bindings
-        self._roles: dict[str, list[Role]] = {}
+        self._divisible: dict[str, _Divisible] = {}
 
     def __call__(self, count: int) -> Graph:
         """A bound copy that runs `count` micro-batches.
@@ -71,25 +93,86 @@ class MicroBatches:
     def _replace(self, node: Node, symbol: str, count: int, rewriter: Rewriter) -> None:
         """Puts a loop over micro-batches for a gradient of the whole batch."""
         inner = self._graph.module.graphs[node.attributes["graph"]]
-        cut = [symbol in p.type.symbols for p in inner.parameters]
         wrt: Sequence[int] = node.attributes["wrt"]
-        if any(cut[i] for i in wrt):
-            raise UnsupportedError("a gradient with respect to the batch is taken")
-        if inner.name not in self._roles:
-            given = [Rows(0) if flag else Alone(0) for flag in cut]
-            found = batch_roles(inner, given, symbol, self._bindings)
-            self._roles[inner.name] = found
-        results = self._roles[inner.name]
-        if not isinstance(results[0], Mean):
-            raise UnsupportedError("the loss is no mean or sum over the batch")
-        if any(isinstance(role, Rows) and role.axis for role in results):
-            raise UnsupportedError("a result has examples along another axis than 0")
-        roles = [*results, *(results[0] for _ in wrt)]
+        if inner.name not in self._divisible:
+            found = _divide(inner, wrt, symbol, self._bindings)
+            self._divisible[inner.name] = found
+        divisible = self._divisible[inner.name]
 
         def attempt() -> Proposal:
-            return "loop", _loop(node, inner, cut, roles, count)
+            return "loop", _loop(node, divisible, symbol, count)
 
         rewriter.rewrite(node, attempt)
+
+
+def _divide(
+    inner: Graph, wrt: Sequence[int], symbol: str, bindings: Mapping[str, int]
+) -> _Divisible:
+    """How a function whose gradient is taken can run on parts of a batch."""
+    given: list[Role] = [
+        Rows(0) if symbol in p.type.symbols else Alone(0) for p in inner.parameters
+    ]
+    if any(isinstance(given[i], Rows) for i in wrt):
+        raise UnsupportedError("a gradient with respect to the batch is taken")
+    if any(
+        symbol in p.type.with_shape(p.type.shape[1:]).symbols for p in inner.parameters
+    ):
+        raise UnsupportedError("an input has examples along another axis than 0")
+    graph, draws = inner, None
+    found = batch_roles(graph, given, symbol, bindings, wrt)
+    while found.opened:
+        graph = _opened(graph, found)
+        found = batch_roles(graph, given, symbol, bindings, wrt)
+    if found.drawn:
+        graph, draws = _drawn_before(graph, found)
+        given += [
+            Rows(0) if symbol in result.type.symbols else Alone(0)
+            for result in draws.results
+        ]
+        others = [r.type.with_shape(r.type.shape[1:]) for r in draws.results]
+        if any(symbol in type.symbols for type in others):
+            raise UnsupportedError("random numbers are drawn along another axis than 0")
+        found = batch_roles(graph, given, symbol, bindings, wrt)
+    results = found.results
+    if not isinstance(results[0], Mean):
+        raise UnsupportedError("the loss is no mean or sum over the batch")
+    for result, role in zip(graph.results, results, strict=True):
+        others = result.type.shape[1 if isinstance(role, Rows) else 0 :]
+        if symbol in result.type.with_shape(others).symbols:
+            raise UnsupportedError("a result has examples along another axis than 0")
+    return _Divisible(graph, draws, given, results)
+
+
+def _opened(graph: Graph, found: BatchRoles) -> Graph:
+    """A copy with the bodies of the composites that draw for the batch."""
+    copy = graph.copy()
+    rewriter = Rewriter(Ledger(), "micro_batch", required=True)
+    nodes = list(copy.nodes)
+    for position in sorted(found.opened):
+        rewriter.expand(nodes[position], "open")
+    return copy
+
+
+def _drawn_before(graph: Graph, found: BatchRoles) -> tuple[Graph, Graph]:
+    """A copy that is given what is drawn for the batch, and a graph that draws it."""
+    copy, draws = graph.copy(), graph.copy()
+    rewriter = Rewriter(Ledger(), "micro_batch", required=True)
+    nodes, drawing = list(copy.nodes), list(draws.nodes)
+    drawn = {nodes[position] for position in found.drawn}
+    read: list[Value] = []
+    for position in sorted(found.drawn):
+        node = nodes[position]
+        if all(user in drawn for result in node.results for user in result.users):
+            continue
+        given = [copy.add_parameter(result.type) for result in node.results]
+        read += drawing[position].results
+        rewriter.replace(node, given, "draw")
+    for position in sorted(found.drawn, reverse=True):
+        if nodes[position].graph is copy:
+            rewriter.erase(nodes[position])
+    draws.results = read
+    draws.remove_unread()
+    return copy, draws
 
 
 def _gradients(graph: Graph) -> list[Node]:
@@ -111,22 +194,26 @@ def _batch_symbol(node: Node) -> str | None:
     return None
 
 
-def _loop(
-    node: Node, inner: Graph, cut: Sequence[bool], roles: Sequence[Role], count: int
-) -> list[Operand]:
+def _loop(node: Node, divisible: _Divisible, symbol: str, count: int) -> list[Operand]:
     """What stands for the results of `node`: those of a loop."""
     assert node.graph is not None
     module = node.graph.module
-    part = module.include(inner)
+    operands = list(node.operands)
+    if divisible.draws is not None:
+        larger = {symbol: count * SymbolicDim.symbol(symbol)}
+        draws = module.include(divisible.draws, larger)
+        operands += as_tuple(call(*operands, graph=draws))
+    cut = [isinstance(role, Rows) for role in divisible.given]
+    results = divisible.results
+    roles = [*results, *(results[0] for _ in node.attributes["wrt"])]
+    part = module.include(divisible.graph)
     types = [*(r.type for r in part.results)]
     types += [part.parameters[i].type for i in node.attributes["wrt"]]
     sums = [i for i, role in enumerate(roles) if not isinstance(role, Rows)]
     rows = [i for i, role in enumerate(roles) if isinstance(role, Rows)]
     starts = [_zeros(_summed(types[i], roles[i])) for i in sums]
-    sequences = [
-        _cut(o, count) for o, flag in zip(node.operands, cut, strict=True) if flag
-    ]
-    same = [o for o, flag in zip(node.operands, cut, strict=True) if not flag]
+    sequences = [_cut(o, count) for o, flag in zip(operands, cut, strict=True) if flag]
+    same = [o for o, flag in zip(operands, cut, strict=True) if not flag]
     body = Graph(module.fresh_name(f"{part.name}_micro_batch"), module)
     carried = [body.add_parameter(start.type) for start in starts]
     elements = [

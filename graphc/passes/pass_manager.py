@@ -455,12 +455,7 @@ def apply_pass(
 
 def _sweep_constants(graph: Graph) -> None:
     """Removes the constants that nothing reads from the module of `graph`."""
-    read = {
-        name
-        for reached in graph.reachable()
-        for node in reached.nodes
-        for name in node.op.constant_names(node)
-    }
+    read = set[str]().union(*(each.constant_names() for each in graph.reachable()))
     constants = graph.module.constants
     for name in constants.keys() - read:
         del constants[name]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 SIMPLIFY = "(canonicalize,constant_folding,cse,dce)*"
 SIMPLIFY_LATE = "(canonicalize{late=true},constant_folding,cse,dce)*"
-FOLD = f"canonicalize{{late=true}},fold_inference,{SIMPLIFY_LATE}"
+FOLD = "canonicalize{late=true},fold_inference"
 
 TRAIN = f"autodiff,inline,{SIMPLIFY}"
 INFER = f"inline,{SIMPLIFY}"
 # Not prune_results: jaxlib 0.10.2 crashes when it compiles some loops without a counter,
 # and XLA removes what loops compute in vain by itself.
-XLA = f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,decompose,{FOLD}"
+LOWER = f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,decompose,{FOLD}"
+XLA = f"{LOWER},{SIMPLIFY_LATE}"
 
-XLA_CPU = f"{XLA},unroll_windows,convolution_as_dot,{SIMPLIFY_LATE}"
+XLA_CPU = f"{LOWER},batch_dots,unroll_windows,convolution_as_dot,{SIMPLIFY_LATE}"
 
 KEPT = (
     "attention",
@@ -27,9 +28,9 @@ TRITON = (
     f"fuse_linear_cross_entropy{{least_mib=512}},{TRAIN},"
     "chunk_linear_cross_entropy{chunk_mib=256,least_rows=1024},"
     f"split_attention,prune_results,decompose{{keep=[{','.join(KEPT)}]}},"
-    f"{FOLD},merge_dots,"
+    f"{FOLD},{SIMPLIFY_LATE},batch_dots,merge_dots,"
     "outline_repeats,deduplicate,inline,"
-    "gather_picked,split_reductions,split_dilation,split_contractions,"
+    "gather_picked,split_dilation,split_contractions,split_reductions,"
     f"{SIMPLIFY_LATE},"
     "fusion,deduplicate"
 )

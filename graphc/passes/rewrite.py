@@ -142,10 +142,10 @@ class Rewriter:
         graph = owner(node)
         was = snapshot(node)
         added = _added(node, before)
-        touched = [*added, *_producers(node)]
+        touched, new_nodes = [*added, *_producers(node)], set(added)
         for old, new in zip(node.results, operands, strict=True):
             touched += old.users
-            if isinstance(new, Value) and new.name is None and new.node in added:
+            if isinstance(new, Value) and new.name is None and new.node in new_nodes:
                 new.name = old.name
             old.replace_uses(new)
         graph.remove(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import Kind, OpDef, Trait
+from graphc.ir.opdef import RETURN, Kind, OpDef, Trait
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.effects import Effects, is_dead
 from graphc.passes.numerics import (
@@ -43,6 +44,9 @@ __all__ = [
     "register_rules",
     "rewrite_greedily",
 ]
+
+MAX_MAKERS = 8
+"""Of how many operands it is remembered which rules may apply to what makes them."""
 
 MAX_VISITS = 24
 """How often the rules may come back to a node, on average."""
@@ -90,6 +94,7 @@ class Rule:
         examples: Programs that make it fire.
         reads: The ops of which one must make the first operand, if it is any of a few.
             Rules that look for one there need not be asked about other nodes.
+        reads_any: The same of some operand, whichever it is; as roots are written.
         literal: Whether the first or the last operand must be a literal.
     """
 
@@ -102,14 +107,35 @@ class Rule:
     apply: Callable[[Node], Replacement]
     examples: tuple[Example, ...]
     reads: tuple[str, ...] = ()
+    reads_any: tuple[Root, ...] = ()
     literal: bool = False
 
     def starts_at(self, op: OpDef) -> bool:
         """Whether nodes of `op` are among the roots."""
-        return any(
-            root == op.name or root is op.kind or root in op.traits
-            for root in self.roots
+        return _is_any(self.roots, op)
+
+    def may_apply(self, makers: Sequence[OpDef | None]) -> bool:
+        """Whether it may apply to a root whose operands are made by these ops.
+
+        Literals are made by `LITERAL`, parameters of the graph by None.
+        """
+        if self.reads and (makers[0] is None or makers[0].name not in self.reads):
+            return False
+        if self.literal and LITERAL not in (makers[0], makers[-1]):
+            return False
+        return not self.reads_any or any(
+            maker is not None and _is_any(self.reads_any, maker) for maker in makers
         )
+
+
+def _is_any(roots: Sequence[Root], op: OpDef) -> bool:
+    return any(
+        root == op.name or root is op.kind or root in op.traits for root in roots
+    )
+
+
+LITERAL = dataclasses.replace(RETURN, name="literal")
+"""What stands for the maker of a literal, which has none."""
 
 
 @dataclass(slots=True)
@@ -124,8 +150,8 @@ class RuleSet:
     _by_op: dict[OpDef, tuple[Rule, ...]] = field(
         default_factory=dict[OpDef, tuple[Rule, ...]]
     )
-    _by_operands: dict[tuple[OpDef, OpDef | None, bool], tuple[Rule, ...]] = field(
-        default_factory=dict[tuple[OpDef, OpDef | None, bool], tuple[Rule, ...]]
+    _by_makers: dict[tuple[OpDef | None, ...], tuple[Rule, ...]] = field(
+        default_factory=dict[tuple["OpDef | None", ...], tuple[Rule, ...]]
     )
 
     def rule(
@@ -136,6 +162,7 @@ class RuleSet:
         algebraic: bool = True,
         late: bool = False,
         reads: tuple[str, ...] = (),
+        reads_any: tuple[Root, ...] = (),
         literal: bool = False,
     ) -> Callable[[Callable[[Node], Replacement]], Rule]:
         """Adds the decorated function as a rule; its docstring is the identity."""
@@ -154,6 +181,7 @@ class RuleSet:
                 function,
                 tuple(examples),
                 reads,
+                reads_any,
                 literal,
             )
             self.rules.append(rule)
@@ -175,25 +203,19 @@ class RuleSet:
 
     def for_node(self, node: Node) -> tuple[Rule, ...]:
         """The rules that may start from `node`, told by a look at its operands."""
-        operands = node.operands
-        if not operands:
-            return self.at(node.op)
-        first, literal = operands[0], isinstance(operands[-1], Literal)
-        if isinstance(first, Literal):
-            key = node.op, None, True
-        else:
-            maker = first.node
-            key = node.op, None if maker is None else maker.op, literal
-        found = self._by_operands.get(key)
+        op, operands = node.op, node.operands
+        if not 0 < len(operands) <= MAX_MAKERS:
+            return self.at(op)
+        makers = [
+            LITERAL if isinstance(o, Literal) else o.node.op if o.node else None
+            for o in operands
+        ]
+        key = op, *makers
+        found = self._by_makers.get(key)
         if found is None:
-            found = tuple([rule for rule in self.at(node.op) if _may_apply(rule, *key)])
-            self._by_operands[key] = found
+            found = tuple([rule for rule in self.at(op) if rule.may_apply(makers)])
+            self._by_makers[key] = found
         return found
-
-
-def _may_apply(rule: Rule, op: OpDef, source: OpDef | None, literal: bool) -> bool:
-    read = source is not None and source.name in rule.reads
-    return (read or not rule.reads) and (literal or not rule.literal)
 
 
 RULE_SETS: dict[str, RuleSet] = {}

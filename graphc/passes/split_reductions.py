@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar, final
@@ -17,6 +17,7 @@ from graphc.ir.ops.along_axes import in_dtype, widen
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.matrices import TILE_ROWS, made_by
 from graphc.passes.rewrite import Proposal, Rewriter
 
 COLUMNS = 32
@@ -34,18 +35,24 @@ class SplitReductions(GraphPass):
     divides them, they are padded with what does not change the result. Sums of narrow
     floats stay wide in between.
 
+    Columns of what a dot or convolution makes are reduced in parts of `tile_rows` rows
+    first: `fusion` lets the kernel that makes them do so for the tile that it has.
+
     Attributes:
         work: How many elements a program reduces without being split.
         programs: With how many programs a GPU has enough to do.
+        tile_rows: How many rows of a product a kernel reduces where it computes them.
     """
 
     work: int = 32768
     programs: int = 256
+    tile_rows: int = TILE_ROWS
     name: ClassVar[str] = "split_reductions"
     rounding: ClassVar[Set[str]] = frozenset({"split"})
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
+        order = {node: place for place, node in enumerate(graph.nodes)}
         for node in graph.nodes:
             rewriter.ledger.visits += 1
             if node.op.kind is not Kind.REDUCTION or len(node.operands) != 1:
@@ -53,21 +60,36 @@ class SplitReductions(GraphPass):
             type = node.operands[0].type
             if type.symbols or type.size == 0 or node.op.is_composite:
                 continue
-            parts = self._parts(type, node)
-            if parts <= 1:
+            counts = self._counts(type, node, order)
+            if not counts:
                 continue
             if "axes" not in node.op.attributes or node.op.calls_graphs:
                 reason = f"{node.op.name} of parts is not known to be that of all"
                 rewriter.refuse(node, "split", reason)
                 continue
-            rewriter.rewrite(node, lambda node=node, parts=parts: _split(node, parts))
+            rewriter.rewrite(node, lambda node=node, by=counts: _split(node, by))
         return rewriter.ledger.count > made
 
-    def _parts(self, type: TensorType, node: Node) -> int:
-        """Into how many parts the elements of each result had better be split."""
+    def _counts(
+        self, type: TensorType, node: Node, order: Mapping[Node, int]
+    ) -> list[int]:
+        """Into how many parts to split each result's elements, and then those parts."""
         shape, axes = type.static_shape, _axes(node)
         results = math.prod(n for d, n in enumerate(shape) if d not in axes)
         length = math.prod(shape) // results
+        parts = self._parts(type, node, results, length)
+        if parts == 1:
+            return []
+        in_tiles = axes == tuple(range(len(axes))) and length % self.tile_rows == 0
+        if not in_tiles or not made_by(node.operands[0], (length, results), order):
+            return [parts]
+        tiles = length // self.tile_rows
+        further = self._parts(type, node, results, tiles)
+        return [tiles] if further == 1 else [tiles, further]
+
+    def _parts(self, type: TensorType, node: Node, results: int, length: int) -> int:
+        """Into how many parts `length` elements for each result had better be split."""
+        shape, axes = type.static_shape, _axes(node)
         # Rows that end in a reduced axis are read along it, others side by side.
         is_inner = len(shape) - 1 in axes
         beside = 1 if is_inner else min(COLUMNS, results)
@@ -85,7 +107,8 @@ def _axes(node: Node) -> tuple[int, ...]:
     return (node.attributes["axis"],)
 
 
-def _split(node: Node, wanted: int) -> Proposal:
+def _split(node: Node, counts: list[int]) -> Proposal:
+    """The reduction of so many parts, then of parts of their results, then of all."""
     (x,) = node.operands
     shape, axes = x.type.static_shape, _axes(node)
     value: Any = widen(x) if _rounds(node) else x
@@ -96,17 +119,21 @@ def _split(node: Node, wanted: int) -> Proposal:
     sizes = [math.prod(shape[d] for d in run) for _, run in runs]
     reduced = [n for n, (is_reduced, _) in enumerate(runs) if is_reduced]
     longest = max(reduced, key=lambda n: sizes[n])
-    parts = _number_of_parts(sizes[longest], wanted)
-    each = -(-sizes[longest] // parts)
     value = _reshaped(value, sizes)
-    value = _padded(node, value, longest, parts * each - sizes[longest])
-    value = _reshaped(value, (*sizes[:longest], parts, each, *sizes[longest + 1 :]))
-    inner = [n if n < longest else n + 1 for n in reduced]
-    # Two reductions in a row would be made one again.
-    value = optimization_barrier(node.op(value, axes=inner))
-    # What is left is the kept axes, and the parts where the longest run was.
-    kept_before = sum(1 for n in range(longest) if n not in reduced)
-    value = node.op(value, axes=[kept_before])
+    for wanted in counts:
+        size = value.type.static_shape[longest]
+        parts = _number_of_parts(size, wanted)
+        each = -(-size // parts)
+        value = _padded(node, value, longest, parts * each - size)
+        sizes = value.type.static_shape
+        value = _reshaped(value, (*sizes[:longest], parts, each, *sizes[longest + 1 :]))
+        inner = [n if n < longest else n + 1 for n in reduced]
+        # Two reductions in a row would be made one again.
+        value = optimization_barrier(node.op(value, axes=inner))
+        # What is left is the kept axes, and the parts where the longest run was.
+        longest -= sum(1 for n in reduced if n < longest)
+        reduced = [longest]
+    value = node.op(value, axes=[longest])
     value = in_dtype(value, node.results[0].type.dtype)
     return "split", [_reshaped(value, node.results[0].type.static_shape)]
 

@@ -8,6 +8,7 @@ from typing import cast
 from graphc.runtime.backend import Backend
 
 BACKENDS: dict[str, str] = {
+    "jaxlib": "graphc.runtime.jaxlib_runtime",
     "numpy": "graphc.runtime.numpy_runtime",
     "triton": "graphc.runtime.triton_runtime",
     "xla": "graphc.runtime.xla_runtime",

@@ -17,6 +17,7 @@ import numpy as np
 from graphc.ir.errors import GraphcError, PassError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
+from graphc.ir.printer import program_text
 from graphc.ir.tolerance import rmse
 from graphc.passes import Pass, Pipeline, parse_pipeline, run_with_report
 from graphc.passes.pipeline_parser import Fixpoint
@@ -228,17 +229,6 @@ def relative_error(found: Sequence[Any], exact: Sequence[Array]) -> float:
             error = rmse(np.asarray(got), want)
             largest = max(largest, error / size if size else error)
     return largest
-
-
-def program_text(graph: Graph) -> str:
-    """The text of a graph without what does not change the program: where it is from."""
-    plain = graph.copy()
-    for each in plain.reachable():
-        for value in [v for node in each.nodes for v in node.results]:
-            value.name = None
-        for node in each.nodes:
-            node.location = None
-    return str(plain)
 
 
 def _run(program: Executable, arrays: Sequence[Array]) -> list[Array]:

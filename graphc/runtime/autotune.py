@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,16 +70,20 @@ class KernelCompiler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A kernel with one schedule, compiled."""
+    """A kernel with one schedule, compiled unless it is a call of a library."""
 
     kernel: Kernel
-    compiled: CompiledKernel
+    compiled: CompiledKernel | None
 
     @property
     def schedule(self) -> Schedule:
         """Its schedule."""
-        kernel = self.kernel
-        return Schedule(dict(kernel.constants), kernel.num_warps, kernel.num_stages)
+        return self.kernel.schedule
+
+    @property
+    def spills(self) -> int:
+        """The bytes of registers that it spills."""
+        return 0 if self.compiled is None else self.compiled.spills
 
 
 def tune(
@@ -110,7 +114,7 @@ def tune(
         is_kernel = kernel_graph.attributes.get("fused")
         if not is_kernel or signature in (known or {}) or signature in found:
             continue
-        entry = _tuned(kernel_graph, device, compiler)
+        entry = _tuned(kernel_graph, device, compiler, say)
         if entry is not None:
             found[signature] = entry
             say(f"{signature}: {entry.default:.1f} -> {entry.microseconds:.1f} us")
@@ -119,11 +123,16 @@ def tune(
     return found
 
 
-def _tuned(graph: Graph, device: TunedDevice, compiler: KernelCompiler) -> Entry | None:
+def _tuned(
+    graph: Graph,
+    device: TunedDevice,
+    compiler: KernelCompiler,
+    say: Callable[[str], object],
+) -> Entry | None:
     default = emit_kernel(graph)
     others = [
         kernel
-        for schedule in candidates(graph, default)
+        for schedule in candidates(graph, default, device.architecture)
         if (kernel := scheduled_kernel(graph, default, schedule))
     ]
     if not others:
@@ -131,9 +140,11 @@ def _tuned(graph: Graph, device: TunedDevice, compiler: KernelCompiler) -> Entry
     compiled = _compiled([default, *others], device.architecture, compiler)
     if len(compiled) < 2 or compiled[0].kernel is not default:
         return None
-    spills = compiled[0].compiled.spills
-    kept = [each for each in compiled if each.compiled.spills <= spills]
-    seconds = _measured(graph, kept, device)
+    spills = compiled[0].spills
+    kept = [each for each in compiled if each.spills <= spills]
+    loaded = list(_loaded(kept, device, say))
+    kept = [candidate for candidate, _ in loaded]
+    seconds = _measured(graph, kept[0].kernel, [n for _, n in loaded], device)
     best = min(range(len(kept)), key=seconds.__getitem__)
     if seconds[0] < seconds[best] * GAIN:
         return None
@@ -152,6 +163,8 @@ def _compiled(
     """The kernels that compile, in order."""
 
     def attempt(kernel: Kernel) -> Candidate | None:
+        if kernel.library is not None:
+            return Candidate(kernel, None)
         try:
             return Candidate(kernel, compiler.compile([kernel], architecture)[0])
         except CompileError:
@@ -161,17 +174,38 @@ def _compiled(
         return [each for each in threads.map(attempt, kernels) if each is not None]
 
 
+def _loaded(
+    kept: Iterable[Candidate], device: TunedDevice, say: Callable[[str], object]
+) -> Iterator[tuple[Candidate, int]]:
+    """Those that the device has loaded, and their numbers.
+
+    A call of a library that is not there, or does not serve it, is left out.
+    """
+    for each in kept:
+        if each.compiled is not None:
+            device.add(each.kernel, each.compiled)
+        try:
+            yield each, device.load(each.kernel)
+        except CompileError as error:
+            if each.compiled is not None:
+                raise
+            say(error.message)
+
+
 def _measured(
-    graph: Graph, kept: Sequence[Candidate], device: TunedDevice
+    graph: Graph, kernel: Kernel, numbers: Sequence[int], device: TunedDevice
 ) -> list[float]:
-    """The median seconds of a launch of each; infinite for wrong results."""
-    kernel = kept[0].kernel
+    """The median seconds of a launch of each; infinite for wrong results.
+
+    Args:
+        graph: The kernel graph.
+        kernel: Its kernel with the default schedule, whose results are right.
+        numbers: The numbers of the kernels, that of the default first.
+        device: Where they are loaded.
+    """
     with _memory(device, [*map(stored_nbytes, kernel.pointers), FLUSHED]) as addresses:
         *places, flushed = addresses
-        commands: list[Command] = []
-        for each in kept:
-            device.add(each.kernel, each.compiled)
-            commands.append(device.bind(device.load(each.kernel), places))
+        commands = [device.bind(number, places) for number in numbers]
         inputs = random_inputs(graph)
         wanted = launch_results(device, kernel, places, inputs, commands[0])
         right = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
-from graphc.runtime.kernel_costs import KernelReport
-from graphc.runtime.stages import Stages
+
+if TYPE_CHECKING:  # running what was compiled before needs no passes
+    from graphc.runtime.kernel_costs import KernelReport
+    from graphc.runtime.stages import Stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,8 @@ class Packed:
     files: Mapping[str, bytes]
 
 
-class Program(Protocol):
-    """A compiled graph."""
-
-    @property
-    def text(self) -> str:
-        """The text it was compiled from."""
-        ...
+class Runnable(Protocol):
+    """What can be called with arrays."""
 
     @property
     def run(self) -> Callable[..., tuple[Any, ...]]:
@@ -68,6 +65,15 @@ class Program(Protocol):
 
     def place(self, array: Any) -> Any:
         """`array` where runs read it without another copy, for arguments that stay."""
+        ...
+
+
+class Program(Runnable, Protocol):
+    """A compiled graph."""
+
+    @property
+    def text(self) -> str:
+        """The text it was compiled from."""
         ...
 
     def pack(self) -> Packed | None:
@@ -103,13 +109,21 @@ class Backend(Protocol):
         """
         ...
 
+    def device_name(self, device: str | None) -> str:
+        """What choices of tuning for `device` are about: what runs programs.
+
+        Raises:
+            TargetError: If that is a device of this machine and there is none.
+        """
+        ...
+
     def emit(self, graph: Graph) -> str:
         """The text that a lowered graph is compiled from."""
         ...
 
     def unpack(
         self, packed: Packed, graph: Graph, device: str | None, donate: Sequence[int]
-    ) -> Program | None:
+    ) -> Runnable | None:
         """The program that `Program.pack` packed, or None if it cannot run here.
 
         Only for what is trusted: it is native code.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from graphc.files.lock import Locked
+from graphc.ir.collection import collection_paused
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, check_graph
 from graphc.ir.nonfinite import watched
@@ -23,6 +25,7 @@ from graphc.runtime.targets import find_emitter, find_target
 from graphc.runtime.watching import WatchedProgram
 
 
+@collection_paused()
 def compile_graph(
     graph: Graph,
     target: str = "xla",
@@ -32,6 +35,7 @@ def compile_graph(
     memory_budget: int | str | None = None,
     bindings: Mapping[str, int] | None = None,
     check: str | None = None,
+    lock: Locked | None = None,
 ) -> Executable:
     """`graph` compiled for `target`, ready to be called with arrays.
 
@@ -51,20 +55,24 @@ def compile_graph(
             was compiled with the evaluator, on samples of the inputs; ``"nan"`` makes
             runs whose results are not finite say which node made that, and donates
             nothing.
+        lock: The choices of tuning that kernels get their schedules from; by default
+            those of the file that ``GRAPHC_LOCK`` names.
 
     Raises:
+        LoadError: If the lock cannot be read, or chooses what nobody could have tuned.
         TargetError: For an unknown target, or one that is not available here.
         UnsupportedError: If the target does not serve something in the graph.
         GraphError: If the graph has dimension symbols, or `donate` names no parameter.
         PassError: If a pass fails, or nothing fits into the memory budget.
-        CompileError: If the target's compiler refuses the graph, or a check of
-            numerics finds that it computes something else.
+        CompileError: If the target's compiler refuses the graph, a check of numerics
+            finds that it computes something else, or a line that the lock must have
+            is missing.
     """
     check_graph(graph, "compile")
     chosen = find_target(target)
     backend = load_backend(chosen.backend)
     positions = _checked_donation(graph, () if check == NAN else donate)
-    stages = Stages(graph.name, Settings.read())
+    stages = Stages(graph.name, Settings.read(), lock)
     passes = _chosen(pipeline, chosen.pipeline, precision)
     bound = graph.bind(**bindings) if bindings else graph
     check_bound(bound)
@@ -85,7 +93,14 @@ def compile_graph(
         if report is not None:
             report.executed = compared
     return Executable(
-        lowered, chosen.name, program, stages.seconds, report, positions, plan
+        lowered,
+        chosen.name,
+        program,
+        stages.seconds,
+        report,
+        positions,
+        plan,
+        stages.origins,
     )
 
 

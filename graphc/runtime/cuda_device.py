@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import heapq
 import math
 import threading
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.codegen.triton.kernel import Kernel
+from graphc.codegen.triton.kernel import Kernel, LibraryCall
 from graphc.ir.errors import CompileError, GraphcError
 from graphc.ir.types import TensorType
 from graphc.runtime import dlpack
+from graphc.runtime.cublas import WORKSPACE, CublasLt, Product
 from graphc.runtime.cuda_driver import DeviceMemoryError, Driver, driver
 from graphc.runtime.triton_compile import CompiledKernel
 from graphc.runtime.triton_device import (
@@ -61,12 +63,18 @@ class CudaDevice:
         stream: The stream's handle.
     """
 
-    def __init__(self, ordinal: int = 0, opened: Driver | None = None) -> None:
+    def __init__(
+        self,
+        ordinal: int = 0,
+        opened: Driver | None = None,
+        blas: Callable[[], CublasLt] = CublasLt,
+    ) -> None:
         """Takes the GPU's primary context, which other libraries use too.
 
         Args:
             ordinal: The number of the GPU.
             opened: The driver; by default that of this machine.
+            blas: Loads the library for products of matrices when one is first asked for.
 
         Raises:
             TargetError: If there is no such GPU.
@@ -87,7 +95,9 @@ class CudaDevice:
         self._start, self._end = (self._new("cuEventCreate", 0) for _ in range(2))
         self._launch = self._driver.function("cuLaunchKernel")
         self._compiled: dict[int, CompiledKernel] = {}
-        self._kernels: list[_Loaded] = []
+        self._kernels: list[_Loaded | Product] = []
+        self._load_blas = functools.cache(blas)
+        self._workspace = 0
         self._sizes: dict[int, int] = {}
         self._spare: dict[int, list[int]] = {}
 
@@ -164,7 +174,9 @@ class CudaDevice:
         self._compiled[id(kernel)] = compiled
 
     def load(self, kernel: Kernel) -> int:
-        """Loads the machine code of a kernel."""
+        """Loads the machine code of a kernel, or prepares the call in place of it."""
+        if kernel.library is not None:
+            return self._prepare(kernel, kernel.library)
         compiled = self._compiled.pop(id(kernel))
         if compiled.shared > self._shared_limit:
             raise CompileError(
@@ -194,6 +206,20 @@ class CudaDevice:
         )
         return len(self._kernels) - 1
 
+    def _prepare(self, kernel: Kernel, call: LibraryCall) -> int:
+        """Prepares a call of a library; all of them share memory to work in."""
+        self._enter()
+        try:
+            product = self._load_blas().product(call)
+        except GraphcError as error:
+            raise CompileError(
+                f"kernel {kernel.name!r} is no call of a library here: {error.message}",
+                received=error.received,
+            ) from error
+        self._workspace = self._workspace or self.allocate(WORKSPACE)
+        self._kernels.append(product)
+        return len(self._kernels) - 1
+
     def launch(self, number: int, addresses: Sequence[int]) -> None:
         """Runs a loaded kernel."""
         self.bind(number, addresses)()
@@ -202,6 +228,8 @@ class CudaDevice:
         """A launch with all its arguments packed."""
         self._enter()
         loaded = self._kernels[number]
+        if isinstance(loaded, Product):
+            return loaded.bind(addresses, self._workspace, self.stream)
         # Compiled kernels take two more pointers: scratch memory, and that of Triton's
         # profiler.
         values = (*addresses, loaded.scratch, 0)
@@ -270,7 +298,8 @@ class CudaDevice:
             self.call("cuMemFree_v2", address)
         self._sizes.clear()
         for loaded in self._kernels:
-            self.call("cuModuleUnload", loaded.module)
+            if isinstance(loaded, _Loaded):
+                self.call("cuModuleUnload", loaded.module)
         for event in (self._start, self._end):
             self.call("cuEventDestroy_v2", event)
         self.call("cuStreamDestroy_v2", self.stream)

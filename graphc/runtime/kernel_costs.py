@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from graphc.codegen.triton.kernel import Kernel
 from graphc.passes.cost_model import GPUS, Rates
@@ -38,13 +38,15 @@ class KernelReport:
     Attributes:
         costs: One entry for each kernel, in the order of the first launches.
         gpu: The GPU whose roofline the table compares with.
+        origins: Where the schedules are from, by the names of kernels, if that is known.
     """
 
     costs: tuple[KernelCost, ...]
     gpu: Rates = GPUS["H200"]
+    origins: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __str__(self) -> str:
-        return _table(self.costs, self.gpu)
+        return _table(self.costs, self.gpu, self.origins)
 
 
 def find_gpu(name: str) -> Rates:
@@ -53,11 +55,13 @@ def find_gpu(name: str) -> Rates:
     return next(known, GPUS["H200"])
 
 
-def _table(costs: Sequence[KernelCost], gpu: Rates) -> str:
+def _table(costs: Sequence[KernelCost], gpu: Rates, origins: Mapping[str, str]) -> str:
     """The costs as a table, the most expensive kernel first."""
     rows = [("us", f"{gpu.name} us", "launches", "grid", "MB", "MFLOP", "kernel")]
     for cost in sorted(costs, key=lambda c: -(c.seconds or _expected(c, gpu))):
         kernel = cost.kernel
+        origin = origins.get(kernel.name)
+        scheduled = [] if origin is None else [f"({kernel.schedule} by {origin})"]
         rows.append(
             (
                 "-" if cost.seconds is None else f"{cost.seconds * 1e6:.1f}",
@@ -66,7 +70,7 @@ def _table(costs: Sequence[KernelCost], gpu: Rates) -> str:
                 "x".join(str(n) for n in kernel.programs),
                 f"{kernel.bytes / 1e6:.3f}",
                 f"{kernel.flops / 1e6:.3f}",
-                " ".join((kernel.name, *kernel.layers)),
+                " ".join((kernel.name, *kernel.layers, *scheduled)),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(6)]

@@ -10,6 +10,7 @@ from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
 from graphc.runtime.backend import Memory, Packed
 from graphc.runtime.kernel_costs import KernelReport
+from graphc.runtime.processor import processor_name
 from graphc.runtime.stages import Stages
 
 
@@ -61,6 +62,11 @@ def pipeline(device: str | None) -> str:
 def unavailable(device: str | None, packed: bool = False) -> str | None:
     """None: NumPy is always there."""
     return None
+
+
+def device_name(device: str | None) -> str:
+    """The processor."""
+    return f"numpy on {processor_name()}"
 
 
 def unpack(

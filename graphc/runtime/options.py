@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.files.lock import Locked
 from graphc.ir.errors import PassError
 from graphc.passes.checking import NUMERICS
 from graphc.passes.memory_budget import parse_bytes
@@ -25,6 +26,8 @@ class CompileOptions:
             text such as ``"20GiB"``; None for no limit.
         check: ``"numerics"`` or ``"nan"``: what to look for mistakes in; None for
             nothing.
+        lock: The choices of tuning to go by; None for those of the file that
+            ``GRAPHC_LOCK`` names, if any.
     """
 
     target: str = "xla"
@@ -32,6 +35,7 @@ class CompileOptions:
     precision: str = "float32"
     memory_budget: int | str | None = None
     check: str | None = None
+    lock: Locked | None = None
 
     def __post_init__(self) -> None:
         policy_text(self.precision)  # an unknown policy is an error at once

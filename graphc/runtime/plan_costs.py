@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from graphc.codegen.triton.plan import Plan
 from graphc.passes.cost_model import GPUS, Rates
 from graphc.runtime.backend import Memory
+from graphc.runtime.cublas import WORKSPACE
 from graphc.runtime.kernel_costs import KernelCost, KernelReport
 
 
@@ -21,9 +22,15 @@ def plan_memory(plan: Plan, code: int = 0) -> Memory:
         parameters=plan.bytes("parameter"),
         results=sum(plan.regions[region].bytes for _, region in plan.results),
         aliased=plan.aliased,
-        temporaries=plan.bytes("arena") + plan.bytes("constants"),
+        temporaries=plan.bytes("arena") + plan.bytes("constants") + _workspace(plan),
         code=code,
     )
+
+
+def _workspace(plan: Plan) -> int:
+    """The memory that calls of a library work in, one after the other."""
+    called = any(kernel.library is not None for kernel in plan.kernels)
+    return WORKSPACE if called else 0
 
 
 def plan_cost(plan: Plan) -> dict[str, float]:

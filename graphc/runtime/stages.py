@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graphc.files.lock import Locked
 from graphc.ir.errors import GraphcError
 from graphc.runtime.settings import Settings
 
@@ -17,12 +18,18 @@ class Stages:
 
     Attributes:
         settings: What the environment asks for.
+        lock: The choices that it goes by, if any.
         seconds: How long each stage took, in order.
+        origins: Where the schedule of each kernel is from, by the kernel's name.
     """
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(
+        self, name: str, settings: Settings, lock: Locked | None = None
+    ) -> None:
         self.settings = settings
+        self.lock = settings.lock() if lock is None else lock
         self.seconds: dict[str, float] = {}
+        self.origins: dict[str, str] = {}
         self._directory: Path | None = None
         self._number = 0
         if settings.dump is not None:

@@ -124,6 +124,11 @@ class InterpreterDevice:
 
     def load(self, kernel: Kernel) -> int:
         """Makes a kernel ready and returns its number."""
+        if kernel.library is not None:
+            raise CompileError(
+                f"kernel {kernel.name!r} is a call of a library, which needs a GPU",
+                received=str(kernel.library),
+            )
         path = self._cache.source(kernel)
         types = [t for t in signature(kernel).items() if t[1] != "constexpr"]
         pointers = [

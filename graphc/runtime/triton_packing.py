@@ -28,6 +28,10 @@ MAX_NAME, MAX_THREADS, MAX_BYTES = 1000, 1024, 1 << 40
 """The longest name of an entry point, the most threads of one program, and more bytes
 than there are of any kind of memory."""
 
+MAX_SCRATCH = 1 << 16
+"""The most bytes of memory of its own for a program of a kernel: Triton keeps some
+descriptors of 128 bytes there."""
+
 SHORT = 16
 """How many digits of its digest machine code is named by."""
 
@@ -125,6 +129,7 @@ def _compiled(found: Any, kernel: Kernel, files: Mapping[str, bytes]) -> Compile
         and binary in files
         and all(type(found[n]) is int and 0 <= found[n] < MAX_BYTES for n in numbers)
         and 0 < found["threads"] <= MAX_THREADS
+        and found["global_scratch"] <= MAX_SCRATCH
         and found["global_scratch"] * math.prod(kernel.programs) < MAX_BYTES
     )
     if not whole:

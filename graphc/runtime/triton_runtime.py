@@ -12,12 +12,13 @@ from graphc.codegen.triton.kernel import Kernel
 from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE, emit_kernels
 from graphc.codegen.triton.plan import Plan
 from graphc.codegen.triton.planning import make_plan
-from graphc.codegen.triton.tuning import emit_tuned_kernels, load_table
+from graphc.codegen.triton.schedule import Schedule
+from graphc.codegen.triton.tuning import choose_kernels, load_table
 from graphc.files.store import Store
 from graphc.ir.errors import CompileError, GraphcError, LoadError, TargetError
 from graphc.ir.graph import Graph, Module
 from graphc.ir.opdef import operand_types
-from graphc.runtime import cuda_driver
+from graphc.runtime import cublas, cuda_driver
 from graphc.runtime.backend import Memory, Packed, Program
 from graphc.runtime.cuda_device import CudaDevice
 from graphc.runtime.kernel_costs import KernelReport
@@ -28,10 +29,8 @@ from graphc.runtime.triton_compile import CompiledKernel, Compiler
 from graphc.runtime.triton_interpreter import InterpreterDevice
 from graphc.runtime.triton_packing import pack_plan, unpack_plan
 from graphc.runtime.triton_program import TritonProgram
+from graphc.runtime.triton_schedules import INTERPRETER, locked_schedules
 from graphc.runtime.triton_version import unavailable as triton_unavailable
-
-INTERPRETER = "interpreter"
-"""What stands for Triton's interpreter where a device is named."""
 
 
 def pipeline(device: str | None) -> str:
@@ -51,6 +50,11 @@ def unavailable(device: str | None, packed: bool = False) -> str | None:
     return missing or (cuda_driver.unavailable() if device is None else None)
 
 
+def device_name(device: str | None) -> str:
+    """The architecture, whichever GPU has it; or the interpreter."""
+    return f"triton:{device or cuda().architecture}"
+
+
 def emit(graph: Graph) -> str:
     """The source of all kernels of a lowered graph, then its launch plan."""
     return _text(make_plan(graph, emit_kernels(graph)))
@@ -62,9 +66,7 @@ def compile(
     """The program of a lowered graph."""
     architecture = _architecture(device)
     with stages.timed("emit"):
-        table = load_table(architecture or INTERPRETER)
-        made_for = architecture or DEFAULT_ARCHITECTURE
-        emitted = emit_tuned_kernels(graph, table, made_for)
+        emitted = _emitted(graph, architecture, stages, is_here=device is None)
         plan = make_plan(graph, emitted, donate)
         text = _text(plan)
     stages.dump("plan.txt", plan)
@@ -77,15 +79,35 @@ def compile(
             return TritonProgram(
                 text, plan, graph.module, interpreter(), on_host=True, poison=True
             )
-        compiled = compiler(stages.settings.store()).compile(plan.kernels, architecture)
+        written = [kernel for kernel in plan.kernels if kernel.library is None]
+        compiled = compiler(stages.settings.store()).compile(written, architecture)
         if directory is not None:
-            _dump_compiled(directory, plan.kernels, compiled)
+            _dump_compiled(directory, written, compiled)
         if device is not None:
             return CompiledProgram(
                 text, plan, architecture, tuple(compiled), graph.module
             )
         gpu = cuda()
-        return _loaded(text, plan, compiled, graph.module, gpu, poison)
+        return _loaded(text, plan, written, compiled, graph.module, gpu, poison)
+
+
+def _emitted(
+    graph: Graph, architecture: str | None, stages: Stages, is_here: bool
+) -> dict[str, Kernel]:
+    """The kernels, with the schedules of the lock, the table, or the cost model."""
+    device = architecture or INTERPRETER
+    made_for = architecture or DEFAULT_ARCHITECTURE
+    locked: dict[str, Schedule] = {}
+    if stages.lock is not None:
+        locked = locked_schedules(graph, stages.lock, f"triton:{device}", made_for)
+    table = load_table(device)
+    schedules = [*locked.values(), *(entry.schedule for entry in table.values())]
+    called = any(schedule.library is not None for schedule in schedules)
+    # What is compiled for another machine does not know its libraries.
+    libraries = called and is_here and cublas.unavailable() is None
+    chosen = choose_kernels(graph, table, made_for, locked, libraries)
+    stages.origins |= {each.kernel.name: each.origin for each in chosen.values()}
+    return {name: each.kernel for name, each in chosen.items()}
 
 
 def unpack(
@@ -109,7 +131,8 @@ def unpack(
     if set(plan.donated) - set(donate):
         raise LoadError("a packed plan overwrites parameters that it must not")
     try:
-        return _loaded("", plan, found.compiled, found.module, gpu, poison=False)
+        code = found.compiled
+        return _loaded("", plan, plan.kernels, code, found.module, gpu, poison=False)
     except CompileError as error:
         raise LoadError(f"packed machine code is damaged: {error}") from error
 
@@ -117,13 +140,14 @@ def unpack(
 def _loaded(
     text: str,
     plan: Plan,
+    written: Sequence[Kernel],
     compiled: Sequence[CompiledKernel],
     module: Module,
     gpu: CudaDevice,
     poison: bool,
 ) -> TritonProgram:
-    """A plan whose machine code is loaded on a GPU."""
-    for kernel, each in zip(plan.kernels, compiled, strict=True):
+    """A plan on a GPU, with the machine code of those of its kernels that have some."""
+    for kernel, each in zip(written, compiled, strict=True):
         gpu.add(kernel, each)
     code = sum(len(each.binary) for each in compiled)
     return TritonProgram(text, plan, module, gpu, poison=poison, code=code)

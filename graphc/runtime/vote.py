@@ -1,9 +1,10 @@
 """Voting: which executor is wrong about a graph, and at which node.
 
 Every node is given the evaluator's values of its operands, so that it is judged by what
-it does itself and not by what came before. If all nodes are right alone, the whole
-program is run and, if that is wrong, run with the nodes' results returned too: the
-error then comes from what an executor makes of several nodes.
+it does itself and not by what came before. Then it is given the same values rounded to
+halves, so that what it does with equal elements and ties shows. If all nodes are right
+alone, the whole program is run and, if that is wrong, run with the nodes' results
+returned too: the error then comes from what an executor makes of several nodes.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from graphc.runtime.ballots import (
     describe_array,
     dispute,
 )
+from graphc.runtime.calling import find_mismatch
 from graphc.runtime.compile import check_bound, compile_graph
-from graphc.runtime.executable import find_mismatch
 from graphc.runtime.targets import find_target, targets
 
 EVALUATOR = "numpy"
@@ -173,10 +174,18 @@ class _Polls:
             )
             for name in self.targets
         }
-        for node in _voted(self.graph):
-            standards = _node_standards(node, self._operands(node))
-            said = {name: by[node] for name, by in found.items() if node in by}
-            yield from self._poll(node, standards, said, alone=True)
+        disputed: set[Node] = set()
+        for tied, node in itertools.product((False, True), _voted(self.graph)):
+            key = node, tied
+            said = {name: by[key] for name, by in found.items() if key in by}
+            if said and node not in disputed:
+                read = self._operands(node, tied)
+                standards = _node_standards(node, read)
+                if tied and not all(map(_is_finite, standards)):
+                    continue  # what is rounded may be a singular matrix
+                for each in self._poll(node, standards, said, read, alone=True):
+                    disputed.add(node)
+                    yield each
 
     def together(self) -> Iterator[Dispute]:
         """For each target that gets the program wrong, the dispute to begin with."""
@@ -203,13 +212,15 @@ class _Polls:
         for node in nodes:
             judged = standards(node)
             said = {name: list(itertools.islice(found, len(judged)))}
-            yield from self._poll(node, judged, said, alone=False)
+            read = self._operands(node)
+            yield from self._poll(node, judged, said, read, alone=False)
 
     def _poll(
         self,
         node: Node,
         standards: Sequence[Standard],
         said: Mapping[str, Sequence[Array]],
+        operands: Sequence[Array],
         alone: bool,
     ) -> Iterator[Dispute]:
         for number, standard in enumerate(standards):
@@ -218,31 +229,33 @@ class _Polls:
                 continue
             first = {EVALUATOR: standard.reference}
             if alone and node.op.is_composite and node.op.reference is not None:
-                first[BODY] = self._by_body(node)[number]
+                first[BODY] = _by_body(node, operands)[number]
             yield dispute(
                 standard,
                 first | values,
                 line=RESULTS if node is self.graph.return_node else print_node(node),
                 location=node.location,
                 result=number,
-                operands=tuple(map(describe_array, self._operands(node))),
+                operands=tuple(map(describe_array, operands)),
                 alone=alone,
             )
 
-    def _operands(self, node: Node) -> list[Array]:
-        return [_ROUNDED.read(self.values, operand) for operand in node.operands]
-
-    def _by_body(self, node: Node) -> list[Array]:
-        """What the evaluator makes of a composite's body."""
-        program = passes.run(detached([node]), "decompose", bisect=0)
-        return list(evaluate(program, *self._read([node])))
+    def _operands(self, node: Node, tied: bool = False) -> list[Array]:
+        read = [_ROUNDED.read(self.values, operand) for operand in node.operands]
+        if not tied:
+            return read
+        return [
+            array if isinstance(operand, Literal) else _tied(array)
+            for operand, array in zip(node.operands, read, strict=True)
+        ]
 
     def _run_alone(
         self, name: str, groups: Sequence[Sequence[Node]]
-    ) -> Iterator[tuple[Node, list[Array]]]:
+    ) -> Iterator[tuple[tuple[Node, bool], list[Array]]]:
         """The results of nodes on a target, without those that it does not serve.
 
         Each group consists of nodes that are alike, which one node of the program runs.
+        The first of them is run once more, with equal elements among its operands.
         """
         program = detached([group[0] for group in groups])
         try:
@@ -264,7 +277,13 @@ class _Polls:
             for group, node in zip(groups, row, strict=True):
                 results = list(itertools.islice(found, len(node.results)))
                 if number < len(group):
-                    yield node, results
+                    yield (node, False), results
+        row = [group[0] for group in groups]
+        found = iter(_arrays(run(*map(_tied, self._read(row)))))
+        for node in row:
+            results = list(itertools.islice(found, len(node.results)))
+            if _has_rules_for_ties(node):
+                yield (node, True), results
 
     def _refused(self, name: str, what: str, error: UnsupportedError) -> None:
         self.verdict.refusals.append(f"{name}: {what}: {error.message}")
@@ -277,6 +296,30 @@ class _Polls:
             for operand in node.operands
             if isinstance(operand, Value)
         ]
+
+
+def _tied(array: Array) -> Array:
+    """Floats rounded to multiples of a half, without negative zeros."""
+    if not dtype(array.dtype).is_float:
+        return array
+    return (np.round(_widened(array) * 2) / 2 + 0.0).astype(array.dtype)
+
+
+def _is_finite(standard: Standard) -> bool:
+    exact = standard.exact
+    return not standard.type.dtype.is_float or bool(np.isfinite(exact).all())
+
+
+def _has_rules_for_ties(node: Node) -> bool:
+    """Whether executors must agree on a node though elements are equal."""
+    return Trait.FACTORIZES not in node.op.traits and not node.op.calls_graphs
+
+
+def _by_body(node: Node, operands: Sequence[Array]) -> list[Array]:
+    """What the evaluator makes of a composite's body."""
+    program = passes.run(detached([node]), "decompose", bisect=0)
+    pairs = zip(node.operands, operands, strict=True)
+    return list(evaluate(program, *(a for o, a in pairs if isinstance(o, Value))))
 
 
 def detached(nodes: Sequence[Node]) -> Graph:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from jax._src import compilation_cache, config
 from jax._src.compilation_cache_interface import CacheInterface
 
 from graphc.files.store import Store
+from graphc.runtime.processor import processor
 
 KIND = "xla"
 """What the store calls executables of XLA."""
@@ -153,16 +153,3 @@ def _works() -> bool:
 def _salted(key: str) -> str:
     """jax's key, which does not know the processor, as a key of the store."""
     return hashlib.sha256(f"{processor()} {key}".encode()).hexdigest()
-
-
-@functools.cache
-def processor() -> str:
-    """The instruction set of this machine's processor and its extensions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    wanted = ("flags", "Features", "model name")
-    found = {line.partition(":")[0].strip(): line for line in reversed(lines)}
-    described = [found[name] for name in wanted if name in found]
-    return f"{platform.machine()} {' '.join(described) or platform.processor()}"

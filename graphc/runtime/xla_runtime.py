@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -18,7 +17,9 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
 from graphc.runtime.backend import Memory, Packed
+from graphc.runtime.jaxlib_runtime import maker
 from graphc.runtime.kernel_costs import KernelReport
+from graphc.runtime.processor import processor_name
 from graphc.runtime.stages import Stages
 from graphc.runtime.xla_cache import Kept, RecordedExecutables, StoredExecutables
 from graphc.runtime.xla_errors import compile_error
@@ -30,6 +31,7 @@ from graphc.runtime.xla_export import (
     exported,
     portable_artifact,
 )
+from graphc.runtime.xla_options import aliases, compiler_options
 
 
 def pipeline(device: str | None) -> str:
@@ -44,6 +46,13 @@ def unavailable(device: str | None, packed: bool = False) -> str | None:
     except RuntimeError as error:
         return str(error).split("\n")[0]
     return None
+
+
+def device_name(device: str | None) -> str:
+    """The platform, and the processor or GPU."""
+    platform = _platform(device)
+    kind = processor_name() if platform == "cpu" else jax.devices(device)[0].device_kind
+    return f"xla:{platform} on {kind}"
 
 
 def emit(graph: Graph) -> str:
@@ -108,10 +117,10 @@ class XlaProgram:
             )
             self.jitted = jax.jit(
                 _named(function.call, graph.name),
-                donate_argnums=_reusable(donate, types, returned),
+                donate_argnums=tuple(aliases(donate, types, returned)),
             )
             host_calls = [_host_call(node) for node in module.host_calls]
-            options = _options(module.text, _platform(device))
+            options = compiler_options(module.text, _platform(device))
             self.compiled = compiled(self.jitted, specs, host_calls, kept, options)
         # jax 0.10 refuses its own 4-bit arrays when a compiled program is called.
         packed = any(type.dtype is I4 for type in types)
@@ -154,6 +163,7 @@ class XlaProgram:
         XlaProgram(self._graph, module, self._device, self._donate, recorded)
         facts = {
             "jax": jax.__version__,
+            "maker": maker(),
             "platform": _platform(self._device),
             "stablehlo": VERSION,
             "keys": sorted(recorded.payloads),
@@ -220,17 +230,6 @@ _OTHER_MODULE = (jax.errors.JaxRuntimeError, KeyError, TypeError, ValueError)
 """What jax raises for a module that has not the entry that its caller says."""
 
 
-def _options(text: str, platform: str) -> dict[str, str]:
-    """Where XLA must not do as it does by default.
-
-    For CPUs, it takes barriers away before it merges what computes the same, which
-    undoes rematerialization.
-    """
-    if platform == "cpu" and "stablehlo.optimization_barrier" in text:
-        return {"xla_disable_hlo_passes": "cse_barrier_expander"}
-    return {}
-
-
 def _platform(device: str | None) -> str:
     """What jax calls the platform of a kind of device."""
     return device or jax.export.default_export_platform()
@@ -238,19 +237,6 @@ def _platform(device: str | None) -> str:
 
 def _spec(type: TensorType) -> Spec:
     return Spec(type.static_shape, type.dtype.numpy)
-
-
-def _reusable(
-    donate: Sequence[int], types: Sequence[TensorType], returned: Sequence[TensorType]
-) -> tuple[int, ...]:
-    """The donated positions that results can use; jax warns about the others."""
-    places = Counter(returned)
-    kept: list[int] = []
-    for position in donate:
-        if places[types[position]] > 0:
-            places[types[position]] -= 1
-            kept.append(position)
-    return tuple(kept)
 
 
 def _in_64_bits(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from graphc.runtime.autotune import (
     same_results,
 )
 from graphc.runtime.triton_device import ALIGNMENT, Command, Device, stored_nbytes
+from graphc.runtime.triton_schedules import AXIS
 from graphc.tuning.cases import Sample
 from graphc.tuning.kernels import KernelSpace
 from graphc.tuning.trial import Facts, RejectedError
@@ -67,9 +68,14 @@ class KernelCase:
 
     def build(self, program: Mapping[str, Any]) -> Sample:
         kernel = self._kernel(program)
+        canonical = next(iter(self.kernels.schedules))
+        if self._wanted is None and program[AXIS] != canonical:
+            self.build({AXIS: canonical})  # which others are compared with
         try:
             self._compile(kernel)
             number = self.device.load(kernel)
+        except RejectedError:
+            raise
         except GraphcError as error:
             raise RejectedError("unsupported", error.message) from error
         command = self.device.bind(number, self._addresses(kernel))
@@ -86,7 +92,7 @@ class KernelCase:
         return sample
 
     def _kernel(self, program: Mapping[str, Any]) -> Kernel:
-        kernel = self.kernels.kernel_of(program["schedule"])
+        kernel = self.kernels.kernel_of(program[AXIS])
         if kernel is None:
             raise RejectedError("unsupported", "the template has no such schedule")
         return kernel
@@ -98,7 +104,7 @@ class KernelCase:
             RejectedError: If it does.
             GraphcError: If it does not compile.
         """
-        if self.compiler is None:
+        if self.compiler is None or kernel.library is not None:
             return
         device: TunedDevice = self.device  # type: ignore[assignment]
         compiled = self.compiler.compile([kernel], device.architecture)[0]

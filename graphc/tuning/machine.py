@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import re
 import shutil
 import subprocess
 from importlib import metadata
 from typing import Any
 
-from graphc.runtime import cuda_driver
+from graphc.runtime import cuda_driver, load_backend
 from graphc.runtime.targets import find_target
-from graphc.runtime.triton_runtime import cuda
-from graphc.runtime.xla_cache import processor
 
 _QUERIES = ("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw")
 _PACKAGES = {"xla": ("jaxlib",), "triton": ("triton",), "numpy": ("numpy",)}
@@ -22,26 +19,27 @@ _PACKAGES = {"xla": ("jaxlib",), "triton": ("triton",), "numpy": ("numpy",)}
 
 @functools.cache
 def device_name(target: str) -> str:
-    """What a target runs on here, such as ``xla:cpu on Intel(R) Xeon(R), 2 cores``.
+    """What choices for a target are about.
+
+    Kernels are tuned for an architecture, such as ``triton:sm_90``, which need not be
+    here; programs of others for what they run on: ``xla:cpu on Xeon(R), 2 cores``.
 
     Raises:
         TargetError: If it is not available.
     """
     found = find_target(target)
-    if found.backend == "triton" and found.kind == "device":
-        return _plain(f"{target} on {cuda().name}")
-    if found.device == "cuda":
-        return _plain(f"{target} on {_gpu() or 'a GPU'}")
-    model = processor().partition("model name")[2].partition(":")[2].strip()
-    cores = len(os.sched_getaffinity(0))
-    return _plain(f"{target} on {model or platform.machine()}, {cores} cores")
+    return _plain(load_backend(found.backend).device_name(found.device))
 
 
 @functools.cache
 def versions(target: str) -> str:
-    """The packages that decide how fast programs are, with their versions."""
-    names = ("graphc", *_PACKAGES[find_target(target).backend])
-    return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    """What decides how fast programs are: packages with versions, and the GPU."""
+    found = find_target(target)
+    names = ("graphc", *_PACKAGES[found.backend])
+    parts = [f"{name} {metadata.version(name)}" for name in names]
+    if found.backend == "triton" and (gpu := _gpu()) is not None:
+        parts.append(_plain(gpu))
+    return ", ".join(parts)
 
 
 def conditions() -> dict[str, Any]:

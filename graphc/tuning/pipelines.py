@@ -11,16 +11,20 @@ from typing import Any
 
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
+from graphc.ir.printer import program_text
 from graphc.passes import Pass, Pipeline, parse_pipeline, run
 from graphc.passes.graph_pass import Option
 from graphc.passes.pipeline_parser import Fixpoint
 from graphc.passes.precision import policy_text
-from graphc.runtime.ablation import optional_passes, program_text
+from graphc.runtime.ablation import optional_passes
 from graphc.tuning.space import Axis, Choice, Space
 
 ON, OFF = "on", "off"
 PRECISION, STEPS = "precision", "steps"
 """The names of the axes that are no passes."""
+
+FLOAT32 = "float32"
+"""The policy that changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,18 @@ class PipelineSpace:
     Attributes:
         pipeline: The pipeline that the choices vary.
         space: The choices.
+        precision: The policy where that is no choice.
     """
 
     pipeline: Pipeline
     space: Space
+    precision: str = FLOAT32
 
     def pipeline_of(self, choice: Choice) -> str:
         """The text of the pipeline that a choice stands for, with its precision."""
         chosen = self._named(choice)
         varied = str(_varied(self.pipeline, chosen))
-        policy = policy_text(chosen.get(PRECISION, "float32"))
+        policy = policy_text(chosen.get(PRECISION, self.precision))
         return ",".join(filter(None, [policy, varied]))
 
     def program_of(self, choice: Choice) -> dict[str, Any]:
@@ -47,7 +53,7 @@ class PipelineSpace:
         chosen = self._named(choice)
         return {
             "pipeline": str(_varied(self.pipeline, chosen)),
-            "precision": chosen.get(PRECISION, "float32"),
+            "precision": chosen.get(PRECISION, self.precision),
             "steps": int(chosen.get(STEPS, "1")),
         }
 
@@ -58,7 +64,7 @@ class PipelineSpace:
 
 def pipeline_space(
     pipeline: str,
-    precisions: Sequence[str] = ("float32",),
+    precisions: Sequence[str] = (FLOAT32,),
     steps: Sequence[int] = (1,),
 ) -> PipelineSpace:
     """All variants of a pipeline.
@@ -77,13 +83,13 @@ def pipeline_space(
         Axis(name, (ON, OFF, *_settings(whole, name)))
         for name in optional_passes(whole)
     ]
+    for policy in precisions:
+        policy_text(policy)
     if len(precisions) > 1:
-        for policy in precisions:
-            policy_text(policy)
         axes.append(Axis(PRECISION, tuple(precisions)))
     if len(steps) > 1:
         axes.append(Axis(STEPS, tuple(map(str, steps))))
-    return PipelineSpace(whole, Space(tuple(axes)))
+    return PipelineSpace(whole, Space(tuple(axes)), precisions[0])
 
 
 def relevant(of: PipelineSpace, graph: Graph) -> PipelineSpace:

@@ -38,6 +38,8 @@ class Job:
         memory: The bytes that a candidate may need; None for any number.
         rates: The device's speed, for predictions; None for none.
         load: Modules of the user's to import, which register passes and ops.
+        reference: The pipeline whose results count for graphs that are too large for
+            the evaluator.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Job:
     memory: int | None = None
     rates: Rates | None = None
     load: Sequence[str] = ()
+    reference: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The job as a request holds it."""
@@ -58,6 +61,7 @@ class Job:
             "memory": self.memory,
             "rates": None if self.rates is None else asdict(self.rates),
             "load": list(self.load),
+            "reference": self.reference,
         }
 
 
@@ -147,7 +151,9 @@ class WorkerRunner:
             except (RequestError, GraphcError) as error:
                 self.close()
                 raise GraphcError(
-                    "the worker process does not start", received=error.message[:500]
+                    f"nothing can be measured for {self._job['target']} here",
+                    received=error.message[:500],
+                    hint="what is tuned elsewhere is used by `graphc compile --lock`",
                 ) from error
         return self._worker
 

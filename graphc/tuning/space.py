@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from graphc.files.lock import CANONICAL
 from graphc.ir.errors import LoadError
-
-CANONICAL = "canonical"
-"""How the choice is spelled that takes the first value of every axis."""
 
 Choice: TypeAlias = tuple[str, ...]
 """A value for each axis of a space, in order."""

@@ -7,32 +7,25 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE
+from graphc.files.lock import Key, Line, Lock
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.passes import run
 from graphc.passes.cost_model import Rates
 from graphc.runtime.calibration import read_rates
 from graphc.runtime.targets import find_target
-from graphc.tuning.cases import digest_of
-from graphc.tuning.kernels import kernel_graphs, kernel_space
-from graphc.tuning.lock import Key, Line, Lock, choice_of
+from graphc.runtime.triton_schedules import INTERPRETER, kernel_graphs, kernel_subject
+from graphc.tuning.kernels import kernel_space
+from graphc.tuning.locked import choice_of, graph_subject
 from graphc.tuning.machine import conditions, device_name, versions
-from graphc.tuning.pipelines import (
-    PRECISION,
-    STEPS,
-    PipelineSpace,
-    pipeline_space,
-    relevant,
-)
+from graphc.tuning.pipelines import pipeline_space, relevant
 from graphc.tuning.runner import TIMEOUT, Job, WorkerRunner
 from graphc.tuning.search import Budget, Outcome, Runner, Search
 from graphc.tuning.space import Choice, Space
 from graphc.tuning.store import MeasurementStore, Subject
 from graphc.tuning.strategies import make_strategy
 from graphc.tuning.trial import Trial
-
-STATIC = "static"
-"""The shape of a graph that never had symbols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ def tasks_of(
     graph = graphs[min(graphs)]
     text = found.pipeline if pipeline is None else pipeline
     if found.backend == "triton":
-        return _kernel_tasks(run(graph, text), target)
+        return _kernel_tasks(run(graph, text), target, settings)
     whole = pipeline_space(text, precisions, sorted(graphs))
     job = Job(
         kind="pipeline",
@@ -134,40 +127,36 @@ def tasks_of(
         memory=settings.memory,
         rates=_rates(target),
         load=settings.load,
+        reference=str(whole.pipeline),
     )
     space = relevant(whole, graph)
-    subject = subject_of(graph, target, sizes)
+    about = graph_subject(graph, target, sizes, precisions[0])
+    subject = Subject(*about, versions(target))
     return [Task(subject, space.space, job, space.program_of)]
 
 
-def subject_of(graph: Graph, target: str, sizes: Mapping[str, int]) -> Subject:
-    """What the lines of a graph are about."""
-    shape = " ".join(f"{name}={size}" for name, size in sorted(sizes.items()))
-    return Subject(
-        f"graph:{graph.name}@{digest_of(graph)}",
-        shape or STATIC,
-        device_name(target),
-        versions(target),
-    )
-
-
-def _kernel_tasks(lowered: Graph, target: str) -> list[Task]:
+def _kernel_tasks(lowered: Graph, target: str, settings: Settings) -> list[Task]:
     tasks: dict[Key, Task] = {}
+    device, tools = device_name(target), versions(target)
+    architecture = device.partition(":")[2]
+    if architecture == INTERPRETER:
+        architecture = DEFAULT_ARCHITECTURE
     for graph in kernel_graphs(lowered):
+        subject = Subject(*kernel_subject(graph, device), tools)
+        about = subject.key, subject.shape, subject.device
+        if about in tasks:
+            continue
         alone = graph.copy()
-        kernels = kernel_space(alone)
-        types = [str(parameter.type) for parameter in graph.parameters]
-        shape = f"{' '.join(types[:4])}{' ...' if len(types) > 4 else ''}"
-        key = f"kernel:{graph.name}@{digest_of(graph)}"
-        subject = Subject(key, shape or STATIC, device_name(target), versions(target))
-        task = Task(
-            subject,
-            kernels.space,
-            Job("kernel", {1: alone}, target),
-            kernels.program_of,
-        )
+        kernels = kernel_space(alone, architecture)
         if kernels.space.size > 1:
-            tasks.setdefault(task.about, task)
+            job = Job(
+                "kernel",
+                {1: alone},
+                target,
+                memory=settings.memory,
+                load=settings.load,
+            )
+            tasks[about] = Task(subject, kernels.space, job, kernels.program_of)
     return list(tasks.values())
 
 
@@ -229,42 +218,6 @@ def known_line(task: Task, lock: Lock) -> Line | None:
     if line is not None:
         choice_of(line, task.space)
     return line
-
-
-def locked_pipeline(
-    graph: Graph,
-    target: str,
-    sizes: Mapping[str, int],
-    lock: Lock,
-    pipeline: str | None = None,
-) -> str | None:
-    """The pipeline that a lock chose for a graph; None if it has no line about it.
-
-    Args:
-        graph: The graph without symbols.
-        target: The target.
-        sizes: What the symbols were bound to.
-        lock: The lock.
-        pipeline: The pipeline that was varied; the target's own unless given.
-
-    Raises:
-        LoadError: If the choice is none of the pipeline's variants.
-    """
-    subject = subject_of(graph, target, sizes)
-    line = lock.get((subject.key, subject.shape, subject.device))
-    if line is None:
-        return None
-    text = find_target(target).pipeline if pipeline is None else pipeline
-    space = _widest(text, line.choice)
-    return space.pipeline_of(choice_of(line, space.space))
-
-
-def _widest(pipeline: str, choice: str) -> PipelineSpace:
-    """All variants of a pipeline, with the precision and steps that a choice has."""
-    chosen = [word.partition("=") for word in choice.split(" ")]
-    policies = [value for name, _, value in chosen if name == PRECISION]
-    steps = [int(v) for name, _, v in chosen if name == STEPS and v.isdecimal()]
-    return pipeline_space(pipeline, ("float32", *policies), (1, *steps))
 
 
 def missing(tasks: Sequence[Task], lock: Lock) -> Iterator[Task]:

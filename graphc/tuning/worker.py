@@ -10,7 +10,8 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from graphc.ir.errors import GraphcError
+from graphc.ir.errors import GraphcError, TargetError
+from graphc.ir.graph import Graph
 from graphc.ir.parser import parse
 from graphc.passes.cost_model import Rates, Roofline
 from graphc.passes.plugins import load_module
@@ -53,7 +54,7 @@ class Worker:
             _limit_memory(job["memory"])
         graphs = {int(steps): parse(text) for steps, text in job["graphs"].items()}
         if job["kind"] == "kernel":
-            self._case = _kernel_case(job, kernel_space(graphs[1]))
+            self._case = _kernel_case(job["target"], graphs[1])
             return
         rates = job["rates"]
         self._case = PipelineCase(
@@ -62,6 +63,7 @@ class Worker:
             CLOCKS[job["clock"]],
             job["memory"],
             None if rates is None else Roofline(Rates(**rates)),
+            job["reference"],
         )
 
     def facts(self, program: dict[str, Any]) -> dict[str, Any]:
@@ -99,10 +101,21 @@ class Worker:
         return {name: _answering(getattr(self, name)) for name in names}
 
 
-def _kernel_case(job: dict[str, Any], kernels: Any) -> KernelCase:
-    if job["target"] == INTERPRETER:
-        return KernelCase(kernels, interpreter(), flushed=0)
-    return KernelCase(kernels, cuda(), compiler(None))
+def _kernel_case(target: str, graph: Graph) -> KernelCase:
+    """The schedules of a kernel, on what a target runs on.
+
+    Raises:
+        TargetError: If this machine's GPU is none, or another one.
+    """
+    if target == INTERPRETER:
+        return KernelCase(kernel_space(graph), interpreter(), flushed=0)
+    gpu = cuda()
+    if target not in ("triton", f"triton:{gpu.architecture}"):
+        raise TargetError(
+            f"kernels for {target} cannot be measured here",
+            received=f"{gpu.name}, triton:{gpu.architecture}",
+        )
+    return KernelCase(kernel_space(graph, gpu.architecture), gpu, compiler(None))
 
 
 def _answering(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graphc.artifacts import Contract, Source, load, write_artifact
+from graphc.artifacts import Contract, load
+from graphc.artifacts.building import Source, write_artifact
 from graphc.files.store import Store
 from graphc.ir import parse
 from tests.files.kills import kill_writers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.codegen.triton.kernel import Kernel
-from graphc.codegen.triton.tuning import emit_tuned_kernels
+from graphc.codegen.triton.tuning import ChosenKernel, choose_kernels
 from graphc.ir import Graph
 from graphc.runtime import triton_runtime
 from graphc.runtime.cuda_device import CudaDevice
@@ -32,7 +32,7 @@ class MachineCode:
 
     def install(self, monkeypatch: Any) -> None:
         """Makes it the compiler and the GPU of this process."""
-        monkeypatch.setattr(triton_runtime, "emit_tuned_kernels", self._emit)
+        monkeypatch.setattr(triton_runtime, "choose_kernels", self._emit)
         monkeypatch.setattr(triton_runtime, "compiler", lambda store: self)
         monkeypatch.setattr(triton_runtime, "cuda", lambda: self.device)
         monkeypatch.setattr(triton_runtime.cuda_driver, "unavailable", lambda: None)
@@ -45,9 +45,10 @@ class MachineCode:
             for kernel in kernels
         ]
 
-    def _emit(self, graph: Graph, *arguments: Any) -> dict[str, Kernel]:
-        found = emit_tuned_kernels(graph, *arguments)
-        for name, kernel in found.items():
+    def _emit(self, graph: Graph, *arguments: Any) -> dict[str, ChosenKernel]:
+        found = choose_kernels(graph, *arguments)
+        for name, chosen in found.items():
+            kernel = chosen.kernel
             code = _code(kernel)
             self._kernels[code] = graph.module.graphs[name], kernel
             self.double.pointers[code] = len(kernel.pointers)

@@ -12,10 +12,13 @@ import pytest
 
 import graphc
 from graphc import layers
-from graphc.artifacts import Contract, Source, load, write_artifact
+from graphc.artifacts import Contract, compiler, contents, kept, load, loading
+from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.contract import Sizes
+from graphc.files.store import Store
 from graphc.ir import parse
 from graphc.ir.errors import GraphError, LoadError
+from graphc.runtime.options import CompileOptions
 from tests.closeness import assert_close
 
 GRAPH = """
@@ -83,6 +86,8 @@ def test_every_target_runs_it(artifact: Path):
         ((X, X), "takes 1 inputs"),
         ((), "inputs are missing: x"),
         ((X.astype(np.int32),), "input 'x' is of dtype float32"),
+        ((["text"],), "input 'x' is no array of dtype float32"),
+        (([[1.0], [2.0, 3.0]],), "input 'x' is no array of dtype float32"),
     ],
 )
 def test_inputs_that_do_not_fit(artifact: Path, arguments: Any, message: str):
@@ -153,10 +158,67 @@ import numpy as np, graphc
 program = graphc.load({str(tmp_path / "m.gcx")!r})
 np.save({str(tmp_path / "y.npy")!r}, program(features=np.load({str(tmp_path / "x.npy")!r})))
 import sys
-assert "graphc.frontend" not in sys.modules, "loading needs no frontend"
+wanted = ("jax", "graphc.passes", "graphc.frontend")
+print(*program.used.values(), *[name for name in wanted if name in sys.modules])
 """
-    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ)
+    variables = os.environ | {"GRAPHC_CACHE": str(tmp_path / "cache")}
+    for expected in ("compiled graphc.passes", "cache"):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=variables, stdout=subprocess.PIPE,
+            check=True, text=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == expected
     assert_close(np.load(tmp_path / "y.npy"), model.predict(X[:2], verbose=0))
+
+
+EIGENVALUES = """
+graph @f(%x: f32[3,3], %w: f32[3] {role="state"}) -> (f32[3], f32[3]) {
+  %0, %1 = eigh(%x) : f32[3], f32[3,3]
+  %2 = add(%w, %0) : f32[3]
+  return %2, %2
+}
+"""
+
+
+def test_what_needs_jax_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading, "without_jax", lambda name: True)
+    state = {"w": np.zeros(3, np.float32)}
+    made = Source("f", "graph", parse(EIGENVALUES), ("x",), ("y",), state, (0,))
+    write_artifact(str(tmp_path / "f.gcx"), made, Contract({}), ["xla:cpu"])
+    x = np.diag([3.0, 1.0, 2.0]).astype(np.float32)
+    for trust in (None, "code"):
+        program = load(tmp_path / "f.gcx", trust=trust)
+        for step in (1, 2):
+            assert_close(np.asarray(program(x)), step * np.float32(np.arange(1, 4)))
+        assert program.used == {(): "file" if trust else "compiled"}
+
+
+def test_programs_are_kept(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loading, "without_jax", lambda name: True)
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "cache"))
+    for trust, origin in ((None, "compiled"), (None, "cache"), ("code", "file")):
+        program = load(artifact, trust=trust)
+        found = program(X)
+        assert isinstance(found, np.ndarray)
+        assert_close(found, expected(X))
+        assert program.used == {(("B", 8),): origin}
+        np.testing.assert_array_equal(program.state["w"], W)
+    (entry,) = [e for e in Store(tmp_path / "cache").entries() if e.kind == "program"]
+    good = entry.path.read_bytes()
+    entry.path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    program = load(artifact)
+    assert_close(program(X), expected(X))
+    assert program.used == {(("B", 8),): "compiled"}
+    assert Store(tmp_path / "cache").verify() == (1, 0)
+    monkeypatch.setattr(kept, "processor", lambda: "another")
+    assert load(artifact).prepare() is None
+    assert len(list(Store(tmp_path / "cache").entries())) == 3
+
+
+def test_options_that_nobody_chose_are_checked_at_once():
+    assert compiler.kept_options(CompileOptions()) == contents.USUAL
 
 
 def test_training_goes_on_in_an_artifact(tmp_path: Path):

@@ -300,8 +300,8 @@ def trusted_cases() -> Iterator[tuple[str, Callable[[ArtifactForger], bytes]]]:
         yield f"xla-module-{i}", member(r"0.module", data)
     for i, (old, new) in enumerate(
         ((r'"Launch":\[0', '"Launch":[99'), (r'"Launch":\[0', '"Launch":[-1'),
-         (r'"Address":\[\d+', '"Address":[99'), (r'"Address":\[0,0', '"Address":[0,8'),
-         (r'"Address":\[0,0', '"Address":[0,-8'), (r'"Launch":', '"HostCall":'),
+         (r'"Address":\[\d+', '"Address":[99'), (r'"Address":\[0\]', '"Address":[0,8]'),
+         (r'"Address":\[0\]', '"Address":[0,-8]'), (r'"Launch":', '"HostCall":'),
          (r'"arena",\d+', '"arena",0'), (r'"arena",\d+', '"arena",1e9'),
          (r'"arena",\d+', '"arena",-1'), (r'"arena"', '"result"'),
          (r'"type":"f32\[1,4\]"', '"type":"f32[1,8]"'),

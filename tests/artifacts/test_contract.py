@@ -2,7 +2,10 @@
 
 import pytest
 
+import graphc
+from graphc import layers
 from graphc.artifacts.contract import Contract, Sizes
+from graphc.frontend.models.export import model_source
 from graphc.ir.errors import GraphError, LoadError
 
 
@@ -43,9 +46,17 @@ def test_other_sizes_are_refused_with_what_to_do():
     contract = Contract({"B": Sizes((1, 8)), "T": Sizes.between(1, 4)})
     with pytest.raises(GraphError, match="compiled for B = 1 or 8") as caught:
         contract.program_sizes({"B": 3, "T": 1})
-    assert "--batch 3" in str(caught.value)
-    with pytest.raises(GraphError, match="compiled for T = 1 to 4"):
+    assert "--batch 1,3,8" in str(caught.value)
+    with pytest.raises(GraphError, match="compiled for T = 1 to 4") as caught:
         contract.program_sizes({"B": 1, "T": 5})
+    assert "--range T=1..5" in str(caught.value)
+    ranged = Contract({"B": Sizes.between(2, 64)})
+    with pytest.raises(GraphError, match="compiled for B = 2 to 64") as caught:
+        ranged.program_sizes({"B": 1})
+    assert "--range B=1..64" in str(caught.value)
+    with pytest.raises(GraphError) as caught:
+        Contract({"T": Sizes((7,))}).program_sizes({"T": 9})
+    assert "--size T=7,9" in str(caught.value)
 
 
 def test_a_contract_is_about_the_symbols_of_the_graph():
@@ -79,3 +90,20 @@ def test_a_contract_is_about_the_symbols_of_the_graph():
 def test_what_is_no_contract(found: object):
     with pytest.raises(LoadError):
         Contract.from_json(found)
+
+
+def test_symbols_of_unknown_sizes_do_not_depend_on_what_was_built_before():
+    """Two processes that build one model write the same bytes."""
+
+    def built() -> str:
+        x = layers.Input((None, 4), name="x")
+        y = layers.Input((None, None, 4), name="y")
+        wide = layers.Dense(3, name="dense")(x)
+        pooled = layers.GlobalAveragePooling2D(name="pool")(y)
+        model = graphc.Model([x, y], [wide, pooled], name="model")
+        return str(model_source(model, "predict").graph)
+
+    first = built()
+    layers.Input((None, None), name="other")
+    assert built() == first
+    assert "%x_0: f32[B,N0,4], %x_1: f32[B,N1,N2,4]" in first

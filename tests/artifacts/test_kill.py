@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 SOURCE = """\
 graph @f(%x: f32[B,64]) -> (f32[B,64]) where B in 1..64 {
-  %0 = sin(%x) : f32[B,64]
+  %0 = tanh(%x) : f32[B,64]
   %1 = softmax(%0) {axis=1} : f32[B,64]
   return %1
 }

@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 
 import graphc
-from graphc import layers
-from graphc.artifacts import load
+from graphc import layers, ops
+from graphc.artifacts import Contract, load
+from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.loading import Artifact
+from graphc.codegen.triton.tuning import schedules
+from graphc.files.lock import Line, Locked
 from graphc.ir import TargetError, evaluate
 from graphc.ir.errors import LoadError
+from graphc.passes import run
 from graphc.runtime import triton_runtime
+from graphc.runtime.options import CompileOptions
+from graphc.runtime.triton_schedules import kernel_graphs, kernel_subject
 from tests.artifacts.forgery import ArtifactForger
 from tests.artifacts.machine_code import MachineCode
+from tests.cli.test_artifacts import invoke
 from tests.closeness import assert_close
 
 X = np.linspace(-1, 1, 4 * 36, dtype=np.float32).reshape(4, 6, 6, 1)
@@ -132,6 +139,42 @@ def test_machine_code_for_another_gpu_is_not_used(
     program = load(built[0] / "predict.gcx", trust="code")
     assert_close(np.asarray(program(X)), evaluated(program, X)[0])
     assert program.used == {(("B", 4),): "compiled"}
+
+
+def test_an_artifact_keeps_the_lock_that_it_was_built_with(
+    built: tuple[Path, MachineCode],
+    without_triton: MachineCode,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    """What is compiled where it is loaded has the schedules of the lock, too."""
+    other = MachineCode()
+    other.install(monkeypatch)
+    monkeypatch.setattr(triton_runtime, "triton_unavailable", lambda: None)
+    graph = graphc.trace(lambda x: ops.matmul(x, x), graphc.TensorSpec((32, 32)))
+    (kernel,) = kernel_graphs(run(graph, "triton"))
+    name = list(schedules(kernel))[1]
+    about = kernel_subject(kernel, "triton:sm_90")
+    line = Line(*about, f"schedule={name}", 1e-5, 1e-7, 9, "tools 1")
+    path = tmp_path / "f.gcx"
+    source = Source("f", "graph", graph, ("x",), ("y",), {})
+    options = CompileOptions(lock=Locked((line,)))
+    contents = write_artifact(
+        str(path), source, Contract({}), ["triton:sm_90"], options
+    )
+    said = {"dot_general": f"{name} by lock"}
+    assert contents.programs[0].schedules == said
+    assert f"kernel dot_general: {name} by lock" in invoke("show", path).output
+    program = load(path, "triton")
+    x = np.ones((32, 32), np.float32)
+    assert_close(np.asarray(program(x)), x @ x)
+    assert program.used == {(): "compiled"}
+    assert program.contents.lock is not None
+    assert [*map(str, program.contents.lock.lines)] == [str(line)]
+    forger = ArtifactForger(path.read_bytes())
+    path.write_bytes(forger.pack(forger.members | {"graphc.lock": b"# another"}))
+    with pytest.raises(LoadError, match=r"graphc\.lock: it is no lock file"):
+        load(path)
 
 
 def test_damaged_machine_code_is_never_launched(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import graphc
 from graphc import ops
 from graphc.ir import Graph
+from graphc.ir.tolerance import tolerance
+from graphc.ir.types import F32
 from graphc.tuning.bench import op_rows
 from tests.cli.test_commands import invoke
 
@@ -38,8 +41,8 @@ def test_targets_and_pipelines_take_turns(file: str) -> None:
     assert found[0]["memory"]["parameters"] == 8 * 16 * 4
     for each in found:
         assert 0 < each["p10"] <= each["median"] <= each["p90"]
-        assert each["throughput"] == pytest.approx(8 / each["median"])
-    assert all(each["error"] < 1e-5 for each in found[1:])
+        assert math.isclose(each["throughput"], 8 / each["median"])
+    assert all(each["error"] < tolerance(F32).absolute for each in found[1:])
 
 
 def test_a_table_is_shown(file: str) -> None:
@@ -64,3 +67,10 @@ def test_what_has_no_line_is_refused(file: str, tmp_path: Path) -> None:
     lock.write_text("nonsense")
     result = invoke("bench", file, "--compare", str(lock))
     assert "no lock file of this release" in str(result.exception)
+
+
+def test_what_is_compared_or_bound_must_be_there(file: str) -> None:
+    result = invoke("bench", file, "--compare", "nonsense")
+    assert "no target, no lock file and no pipeline" in result.stderr
+    result = invoke("bench", file, "--size", "T=3")
+    assert "the graph has no dimension T; its dimensions: B" in result.stderr

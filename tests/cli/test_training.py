@@ -67,9 +67,14 @@ def test_stopped_and_resumed_is_as_never_stopped(
     assert lines == [line for line in resumed if line.startswith("epoch")]
     losses = [float(line.rpartition(" ")[2]) for line in lines]
     assert losses[-1] < 0.9 * losses[0]
-    assert "no batch of 6: as many examples are left out" in said
+    assert (
+        "examples are left out in each epoch: the artifact is not compiled for" in said
+    )
     program = load(folder / "t.gcx", "numpy")
     assert program.load_state(state) == {"epochs": "4"}
+    state.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))
+    with pytest.raises(LoadError, match="digest mismatch"):
+        program.load_state(state)
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["state.safetensors"]
 
 

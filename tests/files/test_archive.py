@@ -3,6 +3,7 @@
 import io
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +197,34 @@ def test_zip64_lies(monkeypatch: Any):
     monkeypatch.undo()
     with pytest.raises(LoadError):
         read(data)
+
+
+LARGE = 1 << 32
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (LARGE + 7, 10),
+        (10, LARGE),
+        (LARGE // 2, LARGE // 2 + 1, 7),
+        (LARGE - 1, 1),
+        (LARGE - 2, 1),
+    ],
+)
+def test_members_of_4_gib(tmp_path: Path, sizes: tuple[int, ...]):
+    """In a file with holes for data; another reader agrees about all places."""
+    members = [Member(f"m{number}", size, 0) for number, size in enumerate(sizes)]
+    layout = archive.lay_out(members)
+    with (tmp_path / "large").open("w+b") as file:
+        file.truncate(layout.size)
+        for header, offset in zip(layout.headers, layout.offsets, strict=True):
+            file.seek(offset - len(header))
+            file.write(header)
+        file.seek(layout.size - len(layout.directory))
+        file.write(layout.directory)
+        assert [member for member, _ in read_members(file).values()] == members
+        with zipfile.ZipFile(file) as found:
+            assert [info.file_size for info in found.infolist()] == list(sizes)
+            for info in found.infolist():
+                found.open(info).close()

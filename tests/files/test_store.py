@@ -88,12 +88,47 @@ def test_an_entry_in_anothers_place_is_no_entry(store: Store) -> None:
     assert store.read("xla", OTHER) is None
 
 
+def _full_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").write_text("x")
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
 def test_a_link_is_no_entry(store: Store, tmp_path: Path) -> None:
     path = path_of(store)
     moved = tmp_path / "moved"
     path.rename(moved)
     path.symlink_to(moved)
     assert store.read("xla", KEY) is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, _full_folder, _dangling])
+def test_what_is_no_file_makes_way(store: Store, make) -> None:
+    path = path_of(store)
+    path.unlink()
+    make(path)
+    assert store.read("xla", KEY) is None
+    assert store.write("xla", KEY, PAYLOAD)
+    assert store.read("xla", KEY) == PAYLOAD
+    path.unlink()
+    make(path)
+    assert store.verify() == (0, 1)
+    make(path)
+    assert store.clear()[0] == 1
+    assert not os.path.lexists(path)
+
+
+def test_a_relative_directory_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("cache"))
+    monkeypatch.chdir("/")
+    assert store.write("xla", KEY, PAYLOAD)
+    assert Store(tmp_path / "cache").read("xla", KEY) == PAYLOAD
 
 
 @pytest.mark.parametrize(
@@ -171,6 +206,17 @@ def test_what_was_not_used_longest_goes_first(tmp_path: Path) -> None:
     assert 0 < len(left) < 10
     assert left == keys[-len(left) :]
     assert not orphan.exists()
+
+
+def test_what_is_from_the_future_goes_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", limit=10 * 1200)
+    keys = [hashlib.sha256(bytes([i])).hexdigest() for i in range(20)]
+    for number, key in enumerate(keys):
+        assert store.write("xla", key, bytes(1000))
+        seen = time.time() + (1e9 if number < 15 else -number)
+        os.utime(store.directory / "xla" / key[:2] / key[2:], (seen, seen))
+    store.trim()
+    assert all(store.read("xla", key) is not None for key in keys[15:])
 
 
 def test_reading_makes_an_entry_young(store: Store) -> None:
@@ -251,6 +297,7 @@ def test_sixteen_programs_share_a_cache(tmp_path: Path) -> None:
         running = [subprocess.Popen(command, env=variables) for _ in range(16)]
         time.sleep(3)
         running[0].kill()
+        running[0].wait()
         assert [each.wait() for each in running[1:]] == [0] * 15
         entries = list(Store(cache).entries())
         assert len(entries) == 8

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -10,9 +11,15 @@ import pytest
 
 from graphc.errors import LoadError
 from graphc.files.tensors import (
+    FORMAT,
+    STATE,
+    UNSEALED,
+    dump_tensors,
     make_header,
     read_header,
+    read_tensor_file,
     read_tensors,
+    sealed,
     tensor_bytes,
 )
 from graphc.ir import TensorType
@@ -153,3 +160,26 @@ def test_names_are_printed_escaped():
         read(raw(header, b"12345678"))
     assert str(raised.value).isprintable() or "\n  received" in str(raised.value)
     assert "\x1b" not in str(raised.value)
+
+
+def test_a_sealed_file_notices_each_changed_byte(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    chunks = dump_tensors(
+        {"a": ARRAYS["a"]}, {"epochs": "3", FORMAT: STATE, **UNSEALED}
+    )
+    data = b"".join(map(bytes, sealed(chunks)))
+    path.write_bytes(data)
+    found, metadata = read_tensor_file(str(path))
+    np.testing.assert_array_equal(found["a"], ARRAYS["a"])
+    assert metadata == {"epochs": "3"}
+    assert safetensors.load(data).keys() == {"a"}
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(LoadError):
+            read_tensor_file(str(path))
+
+
+def test_a_file_without_a_digest_is_read(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"".join(map(bytes, dump_tensors({"a": ARRAYS["a"]}, {"k": "v"}))))
+    assert read_tensor_file(str(path))[1] == {"k": "v"}

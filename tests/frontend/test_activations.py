@@ -8,6 +8,7 @@ import pytest
 
 from graphc.frontend import activations
 from graphc.frontend.keras_tensor import KerasTensor
+from tests.closeness import assert_close
 
 X = np.linspace(-7.0, 7.0, 30, dtype=np.float32).reshape(5, 6)
 
@@ -36,7 +37,7 @@ NO_TENSOR = {"get", "serialize", "deserialize"}
 def test_values_are_those_of_keras(name: str, options: dict[str, Any]):
     found = getattr(activations, name)(X, **options)
     expected = getattr(keras.activations, name)(X, **options)
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=3e-5, atol=1e-6)
+    assert_close(np.asarray(found), expected)
 
 
 @pytest.mark.parametrize("name", ["relu", "swish", "silu", "hard_swish", "softmax"])

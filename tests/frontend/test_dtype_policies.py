@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graphc.frontend import dtype_policies
-from graphc.frontend.dtype_policies import DTypePolicy
+from graphc.frontend.dtype_policies import DTypePolicy, QuantizedFloat8DTypePolicy
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,26 @@ def test_serialized_form_is_that_of_keras() -> None:
         "module": "keras",
         "class_name": "DTypePolicy",
         "config": {"name": "float16"},
+        "registered_name": None,
+    }
+
+
+def test_float8_policies() -> None:
+    named = dtype_policies.get("float8_from_mixed_bfloat16")
+    assert (named.compute_dtype, named.variable_dtype) == ("bfloat16", "float32")
+    assert named.quantization_mode == "float8"
+    assert repr(named) == '<QuantizedFloat8DTypePolicy "float8_from_mixed_bfloat16">'
+    short = QuantizedFloat8DTypePolicy("float8", "mixed_bfloat16", 8)
+    assert short != named
+    assert dtype_policies.get(dtype_policies.serialize(short)) == short
+    assert dtype_policies.serialize(named) == {
+        "module": "keras.dtype_policies",
+        "class_name": "QuantizedFloat8DTypePolicy",
+        "config": {
+            "mode": "float8",
+            "source_name": "mixed_bfloat16",
+            "amax_history_length": 1024,
+        },
         "registered_name": None,
     }
 

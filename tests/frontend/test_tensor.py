@@ -10,6 +10,7 @@ import pytest
 import graphc
 from graphc.frontend import ops
 from graphc.frontend.tensor import Array, is_tensor
+from tests.closeness import assert_close
 
 F32 = np.float32
 X = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], F32)
@@ -46,16 +47,16 @@ def test_binary_operators(function: Callable[..., Any]) -> None:
         found = function(left, right)
         assert isinstance(found, Array)
         assert found.dtype == wanted.dtype.name
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        assert_close(found, wanted)
     for left, right in ((Array(X), 2), (2, Array(X)), (2.0, variable)):
         wanted = function(np.asarray(left), np.asarray(right))
-        np.testing.assert_allclose(function(left, right), wanted, rtol=1e-5)
+        assert_close(function(left, right), wanted)
 
 
 def test_matrix_product_and_unary_operators() -> None:
     x = Array(X)
-    np.testing.assert_allclose(x @ Y.T, X @ Y.T)
-    np.testing.assert_allclose(X @ Array(Y).T, X @ Y.T)
+    assert_close(x @ Y.T, X @ Y.T)
+    assert_close(X @ Array(Y).T, X @ Y.T)
     np.testing.assert_array_equal(-x, -X)
     np.testing.assert_array_equal(abs(-x), X)
     assert +x is x

@@ -20,6 +20,7 @@ from graphc.frontend.tracing import (
     value,
 )
 from graphc.ir import Graph, evaluate, tensor_type
+from tests.closeness import assert_close
 
 F32 = np.float32
 X = np.array([1.0, 2.0, 3.0], F32)
@@ -122,7 +123,7 @@ def test_inner_trace_captures_from_the_outer_one() -> None:
     (call,) = [n for n in graph.nodes if n.op.name == "value_and_gradient"]
     assert len(call.operands) == 2
     assert [g.name for g in graph.module.graphs.values()] == ["function", "loss"]
-    np.testing.assert_allclose(evaluate(graph, X)[0], np.exp(2 * X), rtol=1e-6)
+    assert_close(evaluate(graph, X)[0], np.exp(2 * X))
 
 
 def test_names_of_parameters_are_unique() -> None:

@@ -9,13 +9,14 @@ import graphc
 from graphc import TensorSpec
 from graphc.frontend import ops
 from graphc.ir import evaluate, parse
+from tests.closeness import Comparison, assert_close
 
 F32 = np.float32
 X = np.array([1.0, 2.0, 3.0], F32)
 
 
 def same(found: Any, wanted: Any) -> None:
-    np.testing.assert_allclose(np.asarray(found), np.asarray(wanted), rtol=1e-6)
+    assert_close(np.asarray(found), np.asarray(wanted))
 
 
 def cube(x: Any) -> Any:
@@ -176,7 +177,7 @@ def test_grad_against_finite_differences(rng: np.random.Generator) -> None:
         step = np.zeros(3)
         step[i] = 1e-2
         difference = float(function(x + step)) - float(function(x - step))
-        assert found[i] == pytest.approx(difference / 2e-2, rel=1e-2, abs=1e-3)
+        assert_close(found[i], difference / 2e-2, Comparison.DIFFERENCES)
 
 
 def test_gradients_nest() -> None:

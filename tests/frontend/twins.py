@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import graphc
+from tests.closeness import assert_close
 from tests.frontend.recorded import Recorded
 
 F32 = np.float32
@@ -57,9 +58,7 @@ class Twins:
         )
         for ours, (path, value) in zip(self.ours.weights, wanted, strict=True):
             assert ours.path == path
-            np.testing.assert_allclose(
-                ours.numpy(), value, rtol=1e-3, atol=2e-5, err_msg=path
-            )
+            assert_close(ours.numpy(), value)
 
 
 @pytest.fixture
@@ -87,18 +86,3 @@ def twins(
         return pair
 
     return make
-
-
-def assert_close(ours: Any, theirs: Any) -> None:
-    """Fails unless two nests of numbers and arrays are equal but for rounding."""
-    if isinstance(theirs, dict):
-        assert sorted(ours) == sorted(theirs)
-        for key in theirs:
-            assert_close(ours[key], theirs[key])
-    elif isinstance(theirs, (list, tuple)):
-        assert type(ours) is type(theirs)
-        assert len(ours) == len(theirs)
-        for a, b in zip(ours, theirs, strict=True):
-            assert_close(a, b)
-    else:
-        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)

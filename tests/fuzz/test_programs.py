@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from graphc.fuzz import QUICK, find_failures
-from graphc.passes import PASSES
 
 FEWEST, MOST = 20, 200
 """The nodes of the smallest and of the largest programs."""
@@ -22,7 +21,8 @@ FEWEST, MOST = 20, 200
 GROUP = 10
 """How many programs one test takes."""
 
-PIPELINES = [*sorted(PASSES), "default", "kernels", "shuffled", "orders"]
+ALWAYS = ("text", "meaning", "exact", "gradient")
+PIPELINES = [name for name in QUICK if name not in ALWAYS]
 SHARE = 3
 """How many of the pipelines a program of the default run gets."""
 

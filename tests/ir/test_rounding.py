@@ -6,6 +6,8 @@ import pytest
 from graphc.fuzz import inputs
 from graphc.ir import evaluate, parse
 from graphc.ir.rounding import disagreement, spreads
+from graphc.ir.tolerance import tolerance
+from graphc.ir.types import F32
 
 HEAD = "graph @f(%x: f32[64] {low=0.1, high=2.0}) -> (f32[64]) {seed=3}"
 STABLE = HEAD + "{ %0 = exponential(%x) : f32[64] return %0 }"
@@ -30,6 +32,10 @@ JUMPS = """
     }"""
 
 
+NARROW = tolerance(F32).absolute
+"""What float32 results may be apart whatever their size."""
+
+
 def results(text: str) -> tuple[np.ndarray, np.ndarray]:
     graph = parse(text)
     arrays = inputs(graph)
@@ -42,7 +48,7 @@ def test_what_moves_data_has_no_error():
 
 def test_well_conditioned_results_are_compared_narrowly():
     result, spread = results(STABLE)
-    assert 0 < spread.max() < 1e-5
+    assert 0 < spread.max() < NARROW
     assert disagreement(result, result, spread) is None
     assert disagreement(result * np.float32(1 + 2e-7), result, spread) is None
     problem = disagreement(result * np.float32(1.001), result, spread)
@@ -62,7 +68,7 @@ def test_one_wrong_element_is_found():
 
 def test_sums_that_cancel_are_compared_loosely():
     result, spread = results(CANCELS)
-    assert spread.max() > 1e-5
+    assert spread.max() > NARROW
     assert disagreement(result + spread.astype(np.float32), result, spread) is None
     assert disagreement(result + np.float32(0.1), result, spread) is not None
 
@@ -80,7 +86,7 @@ def test_elements_near_a_jump_are_not_compared():
 def test_other_dtypes_have_errors_of_their_size(dtype: str):
     text = STABLE.replace("f32[", f"{dtype}[")
     result, spread = results(text)
-    assert (spread.max() > 1e-4) == (dtype != "f64")
+    assert (spread.max() > NARROW) == (dtype != "f64")
     assert disagreement(result, result, spread) is None
 
 
@@ -112,5 +118,4 @@ def test_vectors_that_singular_matrices_leave_open_are_not_compared():
     x = np.stack([np.outer([1, 2, 3], [1, 1, 2]), 3 * np.eye(3) + np.diag([0, 1, 2])])
     spread = spreads(graph, [x.astype(np.float32)], 0)[0]
     assert spread[0, :, 1:].max() > 0.1
-    assert spread[0, :, 0].max() < 1e-4
-    assert spread[1].max() < 1e-4
+    assert max(spread[0, :, 0].max(), spread[1].max()) < spread[0, :, 1:].max() / 1000

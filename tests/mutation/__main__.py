@@ -13,7 +13,8 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-import graphc.importers.stablehlo.importing  # noqa: F401  its functions have bugs, too
+import graphc.frontend.ops  # its functions have bugs, too
+import graphc.importers.stablehlo.importing  # noqa: F401  and these
 from tests.mutation.mutants import Mutant, Sources, read_mutants, seed
 from tests.mutation.suite import checks_for
 

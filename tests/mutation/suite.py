@@ -41,6 +41,7 @@ from graphc.testing.op_samples import (
     sample_module,
 )
 from graphc.testing.rule_cases import apply_rule
+from tests.closeness import Comparison, assert_close
 from tests.mutation.mutants import ROOT, Mutant
 from tests.runtime.test_ops_xla import check, odd_cases
 
@@ -89,7 +90,11 @@ def _own_tests(path: PurePosixPath) -> Iterator[Check]:
         ],
         "graphc/importers/stablehlo": [
             f"tests/importers/stablehlo/test_{name}.py"
-            for name in ("importing", "source", "random_bits", "programs")
+            for name in ("importing", "operations", "source", "random_bits", "programs")
+        ],
+        "graphc/frontend/ops": [
+            "tests/frontend/ops/test_ops.py",
+            "tests/frontend/ops/test_functions.py",
         ],
         "graphc/passes/identities": [
             "tests/passes/test_near_misses.py",
@@ -123,7 +128,7 @@ def affected_ops(mutant: Mutant) -> list[OpDef]:
     """The ops whose records, or whose lowerings, call the mutated function."""
     file = str(ROOT / mutant.file)
     name = mutant.function.split(".")[-1]
-    if mutant.file.startswith(("graphc/passes", "graphc/importers")):
+    if mutant.file.startswith(("graphc/passes", "graphc/importers", "graphc/frontend")):
         return []
     if "/ops/" not in mutant.file and "codegen" not in mutant.file:
         return [OPS[n] for n in ANY_OPS]
@@ -274,7 +279,7 @@ def check_slopes(graph: Graph, wrt: Sequence[int], arrays: Sequence[Any]) -> Non
 
         difference = (shifted(step) - shifted(-step)) / (2 * step)
         actual = float(np.sum(slope * direction))
-        assert actual == pytest.approx(difference, abs=1e-5, rel=1e-4)
+        assert_close(actual, difference, Comparison.DIFFERENCES)
 
 
 # -- passes ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from graphc.ir import PassError, parse
 from graphc.passes import run
 from graphc.passes.canonicalize import Canonicalize
+from tests.closeness import REORDERED_ULP
 
 
 def test_identities_feed_one_another(check_pass):
@@ -85,7 +86,7 @@ def test_reassociation_is_an_option(check_pass):
               %0 = add(%x, 4.0) : f32[4]
               return %0
             }""",
-        ulp=2,
+        ulp=REORDERED_ULP,
     )
 
 
@@ -108,7 +109,7 @@ def test_powers_are_within_what_power_allows(check_pass):
               %0 = multiply(%x, %x) : f32[4]
               return %0
             }""",
-        ulp=1,
+        ulp=REORDERED_ULP,
     )
 
 

@@ -10,12 +10,10 @@ from graphc.passes import Pipeline, run_with_report
 from graphc.passes.convolution_as_dot import ConvolutionAsDot
 from graphc.testing.equivalence import assert_close, random_arrays
 from graphc.testing.op_samples import bound_graph
+from tests.closeness import REORDERED_ULP
 
 CONVOLUTION = OPS["convolution"]
 ALWAYS = Pipeline((ConvolutionAsDot(terms_per_row=0),))
-ULP = 16
-"""What adding in another order may change."""
-
 IMAGES = """
     graph @f(%x: f32[{x}], %w: f32[{w}]) -> (f32[{y}]) {{
       %y = convolution(%x, %w) {{input_dilation=[1,1], kernel_dilation=[1,1],
@@ -39,7 +37,7 @@ def test_a_kernel_of_one_place_is_a_matrix(check_pass):
               %y = reshape(%3) {shape=[2,3,3,5]} : f32[2,3,3,5]
               return %y
             }""",
-        ulp=ULP,
+        ulp=REORDERED_ULP,
     )
 
 
@@ -56,7 +54,7 @@ def test_every_sample_keeps_its_meaning(sample):
     for got, want in zip(
         evaluate(lowered, *arrays), evaluate(graph, *arrays), strict=True
     ):
-        assert_close(got, want, ULP)
+        assert_close(got, want, REORDERED_ULP)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+import graphc
+from graphc.ir import parse
+from graphc.passes import run, run_with_report
 from graphc.passes.cse import CommonSubexpressionElimination
+
+GRAPHS = Path(graphc.__file__).parents[1] / "benchmarks" / "graphs"
+SLOW_GRAPHS = ("lstm", "cnn", "transformer", "unet")
 
 
 def test_merges_equal_nodes(check_pass):
@@ -119,3 +129,19 @@ def test_merges_equal_loops(check_pass):
             }"""
         + step,
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recommender",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW_GRAPHS),
+    ],
+)
+@pytest.mark.parametrize("pipeline", ["train", "xla:cpu"])
+def test_forward_and_backward_compute_nothing_twice(name: str, pipeline: str):
+    text = (GRAPHS / f"{name}_training.gir").read_text()
+    lowered = run(parse(text), pipeline)
+    _, report = run_with_report(lowered, "cse", verify=False)
+    merged = [r.node for r in report.ledger.rewrites if r.rule == "merge"]
+    assert merged == []

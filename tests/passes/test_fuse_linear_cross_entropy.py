@@ -6,6 +6,7 @@ import pytest
 
 from graphc.ir import parse
 from graphc.passes import FuseLinearCrossEntropy, run, run_with_report
+from tests.closeness import REORDERED_ULP
 from tests.passes.linear_losses import LOSS, STEP
 
 FUSE = FuseLinearCrossEntropy(least_mib=0.0)
@@ -27,7 +28,7 @@ def test_a_product_with_a_bias_becomes_one_op(check_pass):
               %3 = linear_cross_entropy(%x, %w, %y, %b) : f32[6]
               return %3
             }""",
-        ulp=16,
+        ulp=REORDERED_ULP,
     )
 
 

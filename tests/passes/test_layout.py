@@ -11,6 +11,7 @@ from graphc.ir import OPS, PassError, evaluate, parse
 from graphc.passes import run, run_with_report
 from graphc.passes.layout import Layout
 from graphc.testing.equivalence import assert_close, random_arrays
+from tests.closeness import REORDERED_ULP
 
 LABELS = (
     '{input_dilation=[1,1], kernel_dilation=[1,1], labels="%s",'
@@ -74,7 +75,7 @@ def test_moves_past_what_has_places(body):
     arrays = random_arrays(graph, np.random.default_rng(0))
     (got,) = evaluate(lowered, *arrays)
     (want,) = evaluate(graph, *arrays)
-    assert_close(got, want, 64)
+    assert_close(got, want, REORDERED_ULP)
 
 
 @pytest.mark.slow

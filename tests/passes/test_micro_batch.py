@@ -75,10 +75,6 @@ def batch_norm(y: Any) -> Any:
     return ops.mean(ops.sin(y - ops.mean(y, axis=0)))
 
 
-def noisy(y: Any) -> Any:
-    return ops.mean(y * graphc.random.uniform(ops.shape(y), seed=1))
-
-
 @pytest.mark.parametrize(
     ("head", "op"),
     [
@@ -103,9 +99,87 @@ def test_what_combines_examples_is_refused_by_name(head: Callable[[Any], Any], o
     assert any(message.startswith(name) for name in op.split("|")), message
 
 
-def test_random_numbers_for_a_batch_are_refused():
-    with pytest.raises(UnsupportedError, match="one by one"):
-        MicroBatches(gradient(loss_of(noisy)), SIZES)(2)
+def noisy(y: Any) -> Any:
+    return y * graphc.random.uniform(ops.shape(y), seed=1)
+
+
+def dropped(y: Any) -> Any:
+    return graphc.random.dropout(y, 0.5, seed=1)
+
+
+def dropped_together(y: Any) -> Any:
+    return graphc.random.dropout(y, 0.5, (ops.shape(y)[0], 1), seed=1)
+
+
+def centered(y: Any) -> Any:
+    noise = graphc.random.normal(ops.shape(y), seed=1)
+    return y + noise - ops.mean(noise, axis=0)
+
+
+def positions(y: Any) -> Any:
+    return y * ops.cast(ops.arange(ops.shape(y)[0]), "float32")[:, None]
+
+
+@pytest.mark.parametrize(
+    "draw", [noisy, dropped, dropped_together, centered, positions]
+)
+def test_what_reads_no_example_is_computed_for_the_whole_batch(
+    draw: Callable[[Any], Any],
+):
+    def loss(x: Any, w: Any) -> Any:
+        ones = ops.ones_like(x)
+        return ops.mean(draw(ops.matmul(x, w))), draw(ones)
+
+    graph = gradient(loss, aux=True)
+    whole, found = graph.bind(**SIZES), MicroBatches(graph, SIZES)(3)
+    arrays = random_arrays(whole, np.random.default_rng(0), False)
+    first, *rest = zip(evaluate(found, *arrays), evaluate(whole, *arrays), strict=True)
+    for got, want in (first, *rest):
+        assert_close(got, want)
+    got, want = rest[0]
+    assert np.array_equal(got, want), "the same numbers for the same examples"
+    assert len(np.unique(want)) > 1
+
+
+def test_masks_are_cut_and_not_their_bits():
+    def head(y: Any) -> Any:
+        return ops.mean(dropped(y))
+
+    found = MicroBatches(gradient(loss_of(head)), SIZES)(2)
+    (loop,) = [node for node in found.nodes if node.op.name == "scan"]
+    assert "bool[2,3,3]" in {str(operand.type) for operand in loop.operands}
+    assert "u32" not in {operand.type.dtype.name for operand in loop.operands}
+
+
+def test_noise_that_is_differentiated_is_not_moved():
+    def loss(x: Any, w: Any) -> Any:
+        rows = (ops.shape(x)[0], 4)
+        noise = graphc.random.normal(rows, seed=1) @ w
+        return ops.mean(ops.tanh(ops.matmul(x, w) + noise))
+
+    graph = gradient(loss)
+    whole, found = graph.bind(**SIZES), MicroBatches(graph, SIZES)(3)
+    arrays = random_arrays(whole, np.random.default_rng(0), False)
+    for got, want in zip(
+        evaluate(found, *arrays), evaluate(whole, *arrays), strict=True
+    ):
+        assert_close(got, want)
+
+
+def test_noise_along_another_axis_is_refused():
+    def head(y: Any) -> Any:
+        noise = graphc.random.normal((3, ops.shape(y)[0]), seed=1)
+        return ops.mean(ops.transpose(y) * noise)
+
+    with pytest.raises(UnsupportedError, match="along another axis than 0"):
+        MicroBatches(gradient(loss_of(head)), SIZES)(2)
+
+
+@pytest.mark.parametrize("shape", [("B", "B"), (3, "B")])
+def test_examples_along_another_axis_of_an_input_are_refused(shape: tuple[Any, ...]):
+    graph = gradient(lambda x, w, z: ops.mean(ops.matmul(x, w)) + ops.sum(z), shape)
+    with pytest.raises(UnsupportedError, match="an input has examples along another"):
+        MicroBatches(graph, SIZES)(2)
 
 
 def test_what_has_no_batch_is_refused():

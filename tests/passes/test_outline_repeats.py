@@ -21,6 +21,7 @@ from graphc.passes import PIPELINES, OutlineRepeats, run, run_with_report
 from graphc.passes.fusion import fusion_report
 from graphc.passes.repeated_blocks.tandems import Tandem, find_tandems
 from graphc.testing.equivalence import assert_same_meaning, random_arrays
+from tests.closeness import Comparison, assert_close
 
 SMALL = "outline_repeats{min_nodes=3,min_count=2},deduplicate,inline{max_nodes=0}"
 
@@ -288,4 +289,4 @@ def test_a_step_means_the_same_on_the_interpreter(rng: np.random.Generator):
     executable = graphc.compile(graph, target="triton:interpreter")
     assert called(executable.graph)
     for ours, wanted in zip(executable(*arrays), evaluate(graph, *arrays), strict=True):
-        np.testing.assert_allclose(np.asarray(ours), wanted, rtol=2e-4, atol=2e-5)
+        assert_close(np.asarray(ours), wanted, Comparison.TRAINED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphc.ir import OPS, PassError, Trait, dtype, parse
+from graphc.ir import OPS, Kind, PassError, Trait, dtype, parse
 from graphc.ir.ops import abs_, negate
 from graphc.passes import Ledger, Rewriter, RuleSet
 from graphc.passes.rule import (
@@ -30,6 +30,33 @@ def test_roots_are_names_kinds_or_traits():
     assert rules.at(OPS["negate"]) == rules.at(OPS["add"]) == (never,)
     assert rules.at(OPS["subtract"]) == ()
     assert rules.where(lambda rule: rule.name == "other").rules == []
+
+
+def test_rules_are_asked_about_nodes_that_read_what_they_look_for():
+    rules = RuleSet()
+
+    @rules.rule("add", reads_any=("negate",), examples=[EXAMPLE])
+    def negated(node):
+        """Nothing."""
+        return
+
+    @rules.rule("add", reads_any=(Kind.BROADCAST,), literal=True, examples=[EXAMPLE])
+    def stretched(node):
+        """Nothing."""
+        return
+
+    graph = parse("""
+    graph @f(%x: f32[2], %s: f32[]) -> (f32[2], f32[2], f32[2]) {
+      %0 = negate(%x) : f32[2]
+      %1 = add(%x, %0) : f32[2]
+      %2 = broadcast_in_dim(%s) {shape=[2], dims=[]} : f32[2]
+      %3 = add(%2, 1.0) : f32[2]
+      %4 = add(%2, %x) : f32[2]
+      return %1, %3, %4
+    }
+    """)
+    asked = [rules.for_node(node) for node in graph.nodes if node.op.name == "add"]
+    assert asked == [(negated,), (stretched,), ()]
 
 
 def test_a_rule_needs_its_whole_record():

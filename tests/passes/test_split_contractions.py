@@ -12,11 +12,9 @@ from graphc.passes import Pipeline, run
 from graphc.passes.graph_pass import pass_text
 from graphc.passes.split_contractions import SplitContractions
 from graphc.testing.equivalence import random_arrays
+from tests.closeness import REORDERED_ULP
 
 EAGER = SplitContractions(least_terms=8)
-
-ULP = 4
-"""What adding in another order may change."""
 
 CONVOLUTION = """
     graph @f(%x: {x}, %w: {w}) -> ({y}) {{
@@ -42,7 +40,7 @@ def test_splits_the_sum_of_a_gradient_of_weights(check_pass):
               %y = reduce_sum(%2) {axes=[0]} : f32[4,6]
               return %y
             }""",
-        ulp=ULP,
+        ulp=REORDERED_ULP,
     )
 
 
@@ -97,7 +95,7 @@ def test_a_product_with_a_vector_becomes_a_reduction(check_pass):
               %y = convert(%4) {dtype="bf16"} : bf16[6]
               return %y
             }""",
-        ulp=ULP,
+        ulp=REORDERED_ULP,
     )
 
 

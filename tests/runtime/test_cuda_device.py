@@ -21,6 +21,7 @@ from graphc.runtime.cuda_driver import DeviceMemoryError, Driver, unavailable
 from graphc.runtime.device_arrays import DeviceArray
 from graphc.runtime.triton_device import stored_nbytes
 from graphc.runtime.triton_program import TritonProgram
+from tests.closeness import assert_close
 from tests.cuda_double import CudaDouble, compiled, running
 from tests.evaluator_device import lowered
 
@@ -115,7 +116,7 @@ def test_the_body_of_a_loop_is_recorded_once():
     for _ in range(3):
         made.double.calls.clear()
         w = made.program.run(w, X)[1]
-    np.testing.assert_allclose(w.numpy(), W + 20 * X)
+    assert_close(w.numpy(), W + 20 * X)
     assert made.double.calls.count("cuGraphLaunch") == 5
     assert "cuStreamBeginCapture_v2" not in made.double.calls
 
@@ -146,11 +147,11 @@ def test_a_loop_that_counts_to_what_is_passed_is_one_graph():
             assert made.double.calls.count("cuGraphLaunch") == 1
             assert "cuLaunchKernel" not in made.double.calls
             assert not any("DtoH" in call for call in made.double.calls)
-        np.testing.assert_allclose(w.numpy(), wanted)
+        assert_close(w.numpy(), wanted)
     on_device = DeviceArray.new(made.device, tensor_type("i32[]"))
     made.device.write(on_device.address, np.array(6, np.int32))
     (w,) = made.program.run(on_device, w, X)
-    np.testing.assert_allclose(w.numpy(), wanted + 4 * X)
+    assert_close(w.numpy(), wanted + 4 * X)
 
 
 def test_the_steps_of_long_loops_are_recorded_once(monkeypatch: pytest.MonkeyPatch):
@@ -160,7 +161,7 @@ def test_the_steps_of_long_loops_are_recorded_once(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         made.double.calls.clear()
         (w,) = made.program.run(7, w, X)
-    np.testing.assert_allclose(w.numpy(), W + 15 * X)
+    assert_close(w.numpy(), W + 15 * X)
     assert made.double.calls.count("cuGraphLaunch") == 5
     assert "cuStreamBeginCapture_v2" not in made.double.calls
 

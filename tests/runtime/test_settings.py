@@ -22,7 +22,25 @@ def test_what_is_asked_for():
     assert Settings.read({"GRAPHC_CACHE": "off"}).store() is None
     store = Settings.read({"GRAPHC_CACHE": "kept", "GRAPHC_CACHE_LIMIT": "7"}).store()
     assert store is not None
-    assert (store.directory, store.limit) == (Path("kept"), 7 << 20)
+    assert (store.directory, store.limit) == (Path("kept").absolute(), 7 << 20)
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [("/elsewhere", Path("/elsewhere/graphc")), ("", None), ("relative", None)],
+)
+def test_where_caches_are(variable: str, folder: Path | None):
+    usual = Path.home() / ".cache" / "graphc"
+    found = Settings.read({"XDG_CACHE_HOME": variable}).cache
+    assert found == (usual if folder is None else folder)
+
+
+def test_who_has_no_home_has_no_cache(monkeypatch: pytest.MonkeyPatch):
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert Settings.read({}).store() is None
 
 
 def test_a_limit_is_a_number():

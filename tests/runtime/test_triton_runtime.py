@@ -22,6 +22,7 @@ from graphc.runtime.device_arrays import DeviceArray
 from graphc.runtime.executable import Executable
 from graphc.runtime.settings import Settings
 from graphc.runtime.triton_compile import CompiledKernel
+from tests.closeness import assert_close
 from tests.cuda_double import CudaDouble, compiled
 from tests.triton_kernels import kernel_of
 
@@ -49,7 +50,7 @@ def check(executable: Executable, graph: Graph, runs: int = 1) -> Sequence[Any]:
         wanted = evaluate(graph, *map(np.asarray, arrays))
         results = executable(*arrays)
         for found, right in zip(results, wanted, strict=True):
-            np.testing.assert_allclose(np.asarray(found), right, rtol=1e-5, atol=1e-6)
+            assert_close(np.asarray(found), right)
         arrays = [*results[:2], *arrays[2:]]
     return results
 

@@ -14,6 +14,7 @@ from graphc.ir.random_inputs import random_inputs
 from graphc.passes import PASSES, PIPELINES, GraphPass, Rewriter
 from graphc.runtime.ballots import NodeStandard, outvoted
 from graphc.runtime.vote import BODY, CHUNK, vote, voters
+from tests.closeness import assert_close
 
 TEXT = """\
 graph @main(%x: f32[3,3], %w: f32[3,3] {role="state"}, %n: i32[3]) -> (f32[], f32[3,3], i32[]) {
@@ -64,8 +65,8 @@ def test_a_wrong_spelling_is_found_at_its_node(monkeypatch: pytest.MonkeyPatch):
     assert [opinion.executor for opinion in dispute.opinions] == ["numpy", "xla"]
     right, wrong = dispute.opinions
     assert right.ulp < 8 < 1e4 < wrong.ulp
-    assert wrong.value == pytest.approx(np.sin(np.arctanh(dispute.exact)), rel=1e-4)
-    assert abs(wrong.value - dispute.exact) == pytest.approx(wrong.absolute)
+    assert_close(wrong.value, np.sin(np.arctanh(dispute.exact)))
+    assert_close(abs(wrong.value - dispute.exact), wrong.absolute)
     assert dispute.operands[0].startswith("float32[3, 3] in ")
 
 
@@ -110,6 +111,20 @@ def test_a_wrong_axis_is_found(monkeypatch: pytest.MonkeyPatch):
     assert "= reduce_sum(" in dispute.line
     assert dispute.type.shape == (3,)
     assert dispute.count == 3
+
+
+def test_a_wrong_rule_for_equal_elements_is_found(monkeypatch: pytest.MonkeyPatch):
+    lower, text = LOWERINGS["compare"], TEXT.replace("relu(%1)", "sign(%1)")
+    behind = '%5 = compare(%2, %1) {direction="LT"} : bool[3,3]\n  %3'
+    text = text.replace("%3", behind, 1)
+
+    def or_equal(writer, node, *, direction, **attributes):
+        lower(writer, node, direction=direction.replace("T", "E"), **attributes)
+
+    monkeypatch.setitem(LOWERINGS, "compare", or_equal)
+    (dispute,) = held(text, every=True).disputes
+    assert "= compare(" in dispute.line
+    assert dispute.alone
 
 
 def test_wrong_integers_are_found(monkeypatch: pytest.MonkeyPatch):

@@ -25,8 +25,9 @@ import numpy as np
 
 import graphc
 from graphc.ir import Graph, UnsupportedError, dtype, evaluate
-from graphc.ir.tolerance import Tolerance, inaccuracy, mismatch, tolerance
+from graphc.ir.tolerance import inaccuracy, mismatch
 from graphc.runtime.compile import compile_graph
+from tests.closeness import Comparison, row
 
 with jax.enable_x64(True):  # those of 64-bit dtypes are made on import
     from jax._src.internal_test_util import test_harnesses
@@ -172,8 +173,7 @@ def disagreement(found: Array, jaxs: Array, exact: Array | None) -> str | None:
     problem = mismatch(found, jaxs)
     if problem is None or exact is None or not dtype(found.dtype).is_float:
         return problem
-    usual = tolerance(dtype(found.dtype))
-    near = Tolerance(8 * usual.relative, 8 * usual.absolute)
+    near = row(dtype(found.dtype), Comparison.FRAMEWORK)
     if mismatch(jaxs, exact, near) is None and mismatch(found, exact, near) is None:
         return inaccuracy(found, jaxs, exact)
     return problem

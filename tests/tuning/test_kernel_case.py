@@ -11,8 +11,9 @@ from graphc.codegen.triton.kernel import Kernel
 from graphc.ir import Graph
 from graphc.passes import run
 from graphc.runtime.triton_device import stored_nbytes
+from graphc.runtime.triton_schedules import kernel_graphs
 from graphc.tuning.kernel_case import KernelCase
-from graphc.tuning.kernels import KernelSpace, kernel_graphs, kernel_space
+from graphc.tuning.kernels import KernelSpace, kernel_space
 from graphc.tuning.search import Search
 from graphc.tuning.space import Choice
 from graphc.tuning.statistics import Times
@@ -121,6 +122,22 @@ def test_kernels_that_leave_their_arrays_are_refused() -> None:
     assert all(reasons == {""} for reasons in found.values())
 
 
+def test_the_canonical_choice_is_right_whatever_is_built_first() -> None:
+    """After a crash, or when a search goes on, another one may be."""
+    pytest.importorskip("triton")
+    graph = product()
+    kernels = kernel_space(graph)
+    own, *others = kernels.schedules
+    wrong = kernels.kernel_of(others[0])
+    assert wrong is not None
+    gpu = GpuDouble(graph, speed, lambda kernel: float(kernel == wrong))
+    case = KernelCase(kernels, gpu, CompilerDouble(lambda k: 0, lambda k: 0))
+    with pytest.raises(RejectedError, match="not those of the canonical") as caught:
+        case.build({"schedule": others[0]})
+    assert caught.value.status == "wrong"
+    assert case.build({"schedule": own})(1) > 0
+
+
 def test_wrong_results_and_spills_are_refused() -> None:
     pytest.importorskip("triton")
     graph = product()
@@ -140,5 +157,8 @@ def test_wrong_results_and_spills_are_refused() -> None:
         if expected is None:
             assert np.isfinite(case.build({"schedule": name})(1))
         else:
-            with pytest.raises(RejectedError, match=expected):
+            with pytest.raises(RejectedError, match=expected) as caught:
                 case.build({"schedule": name})
+            assert caught.value.status == (
+                "pruned" if "spills" in expected else "wrong"
+            )

@@ -12,6 +12,8 @@ import graphc
 from graphc import ops
 from graphc.ir import Graph, GraphcError
 from graphc.passes.plugins import load_module
+from graphc.tuning import cases
+from graphc.tuning.cases import PipelineCase
 from graphc.tuning.pipelines import PipelineSpace, pipeline_space
 from graphc.tuning.runner import Job, WorkerRunner
 from graphc.tuning.search import Search
@@ -86,10 +88,22 @@ def test_failures_are_isolated(
     assert caught.value.status == "timeout"
 
 
+def test_the_reference_is_right_whatever_is_built_first(
+    space: PipelineSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "EVALUATED", 0)
+    wrong = space.program_of(space.space.parse("planted=does=lie"))
+    right = space.program_of(space.space.canonical)
+    case = PipelineCase({1: doubled()}, "xla:cpu", reference=right["pipeline"])
+    with pytest.raises(RejectedError, match="not those of the canonical choice"):
+        case.build(wrong)
+    assert case.build(right)(1) > 0
+
+
 def test_a_job_that_cannot_be_opened_is_an_error(space: PipelineSpace) -> None:
     job = Job("pipeline", {1: doubled()}, "xla:cpu", load=["no_such_module"])
     with (
         WorkerRunner(job, space.program_of) as made,
-        pytest.raises(GraphcError, match="worker process does not start"),
+        pytest.raises(GraphcError, match="nothing can be measured for xla:cpu"),
     ):
         made.facts(space.space.canonical)

@@ -230,6 +230,7 @@ def _sectioned_body(
     """A body whose programs are divided among sections."""
     largest = max(_elements(section.space) for section in sections)
     schedule = pointwise_schedule(largest)
+    warps = schedule.num_warps
     reduces = any(isinstance(each.space, ReductionSpace) for each in sections)
     emitter = new_emitter(graph, pointers, 2 if reduces else 1)
     writer = emitter.writer
@@ -239,8 +240,18 @@ def _sectioned_body(
     start = "0"
     tiles: list[Tiles] = []
     constants = dict(schedule.constants)
+    suffixes: dict[tuple[int, ...], str] = {}
     for position, section in enumerate(sections):
-        tiles.append(_section_tiles(section.space, position, constants))
+        suffix = ""
+        if isinstance(section.space, ReductionSpace):
+            own_schedule = _schedule_of(section.space)
+            warps = max(warps, own_schedule.num_warps)
+            # Sections of the same tile sizes share the constants of these.
+            sizes = tuple(own_schedule.constants.values())
+            suffix = suffixes.setdefault(sizes, f"_{len(suffixes)}")
+            for name, size in own_schedule.constants.items():
+                constants[f"{name}{suffix}"] = size
+        tiles.append(_section_tiles(section.space, suffix))
         end = writer.fresh(f"end_{position}")
         count = f"tl.cdiv({tiles[-1].extent}, {tiles[-1].block})"
         writer.line(f"{end} = {count if start == '0' else f'{start} + {count}'}")
@@ -250,11 +261,11 @@ def _sectioned_body(
             inside = f"({number} >= {start}) & ({inside})"
         emitter.section = position
         with writer.block(f"if {inside}:"):
-            _emit_section(emitter, graph, pointers, section, own, position, constants)
+            _emit_section(emitter, graph, pointers, section, own, suffix, constants)
         start = end
     first, *more = tiles
     grid = ((Tiles(first.extent, first.block, tuple(more)),),)
-    return finished(emitter, grid, Schedule(constants, schedule.num_warps))
+    return finished(emitter, grid, Schedule(constants, warps))
 
 
 def _elements(space: ReductionSpace | PointwiseSpace) -> int:
@@ -263,16 +274,11 @@ def _elements(space: ReductionSpace | PointwiseSpace) -> int:
     return space.x.extent * space.r.extent
 
 
-def _section_tiles(
-    space: ReductionSpace | PointwiseSpace, position: int, constants: dict[str, int]
-) -> Tiles:
-    """The programs of a section; adds its tile sizes to `constants`."""
+def _section_tiles(space: ReductionSpace | PointwiseSpace, suffix: str) -> Tiles:
+    """The programs of a section; a suffix tells its tile sizes from others."""
     if isinstance(space, PointwiseSpace):
         return Tiles(space.elements, "XBLOCK")
-    schedule = _schedule_of(space)
-    for name, size in schedule.constants.items():
-        constants[f"{name}_{position}"] = size
-    return Tiles(space.x.extent, f"XBLOCK_{position}")
+    return Tiles(space.x.extent, f"XBLOCK{suffix}")
 
 
 def _schedule_of(space: ReductionSpace) -> Schedule:
@@ -289,7 +295,7 @@ def _emit_section(
     pointers: Sequence[str],
     section: Section,
     own: str,
-    position: int,
+    suffix: str,
     constants: dict[str, int],
 ) -> None:
     stores = stores_of(graph, pointers, section.positions)
@@ -297,8 +303,8 @@ def _emit_section(
     if isinstance(space, PointwiseSpace):
         emit_pointwise(emitter, space, stores, own)
         return
-    block = constants[f"RBLOCK_{position}"]
-    loops = RowLoops(block, block >= space.r.extent, f"_{position}")
+    block = constants[f"RBLOCK{suffix}"]
+    loops = RowLoops(block, block >= space.r.extent, suffix)
     emit_reduction(emitter, space, stores, loops, own)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
+from graphc.codegen.triton.blocks import BLOCKS
 from graphc.codegen.triton.bodies import (
     Body,
     finished,
@@ -29,6 +30,7 @@ from graphc.codegen.triton.contraction_space import (
     M,
     N,
     contraction_space,
+    stored_element,
 )
 from graphc.codegen.triton.emitter import NO_GUARD, Emitter, Guard, Place, name_of
 from graphc.codegen.triton.kernel import Tiles
@@ -38,7 +40,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.index import Axis, Index, flattened, unflattened, variable
 from graphc.ir.types import BF16, F16, F32, F64, I8, DType
 from graphc.ir.values import Operand, Value
-from graphc.passes.coordinates import Coordinates, operand_coordinates
+from graphc.passes.coordinates import Coordinates
 
 _RAW = frozenset({BF16, F16, F32, F64, I8})
 """The dtypes whose elements are multiplied as they are stored."""
@@ -106,7 +108,9 @@ def emit_contraction(
     counts = [*rows, *columns, *([str(space.batch.extent)] * (space.batch.extent > 1))]
     count = " * ".join(counts) or "1"
     number = "program" if space.batch.extent > 1 else "tile"
-    header = f"for {number} in tl.range({start}, {count}, PROGRAMS, flatten=True):"
+    # Where warps have parts of their own, loops are not made one.
+    how = "warp_specialize" if schedule.warp_specialize else "flatten"
+    header = f"for {number} in tl.range({start}, {count}, PROGRAMS, {how}=True):"
     with writer.block(header):
         _write_program(emitter, space, stores, schedule, tf32, number)
 
@@ -128,12 +132,50 @@ def _write_program(
         writer.name_digit(name, digit)
     for group in _groups(space):
         _write_loop(emitter, space, group, schedule, tf32)
+    if space.reductions:
+        _write_reductions(emitter, space, sizes)
     placed: list[tuple[str, Operand, Coordinates]] = []
     for pointer, value in stores:
         at = space.of_result(value)
         assert at is not None
         placed.append((pointer, value, at))
     emitter.store_all(placed)
+
+
+def _write_reductions(
+    emitter: Emitter, space: ContractionSpace, sizes: Mapping[str, int]
+) -> None:
+    """Writes the reductions of rows of the program's tile.
+
+    Rows beyond the end fill whole parts, which are not stored, so nothing is masked.
+    """
+    writer = emitter.writer
+    for part in dict.fromkeys(each.part for each in space.reductions):
+        rows = space.m.extent // part.extent
+        count = f"BLOCK_M // {rows}"
+        start = f"tile_m * ({count}) + " if space.m.extent > sizes["BLOCK_M"] else ""
+        writer.note(f"One result for each {rows} rows; another kernel combines them.")
+        writer.line(f"{part.name} = {start}{writer.lanes(count, '[:, None]')}")
+        mask = None
+        if space.m.extent % sizes["BLOCK_M"]:
+            mask = writer.fresh("part_inside")
+            writer.line(f"{mask} = {part.name} < {part.extent}")
+        writer.declare(part, TileAxis(0, count, mask))
+    for each in space.reductions:
+        node, axes = each.node, {space.m, space.n}
+        x = each.operand
+        tile = emitter.value(x, space.coordinates[x])
+        terms = emitter.spread(tile, x.type.dtype, axes)
+        shape = f"[BLOCK_M // {each.rows}, {each.rows}, BLOCK_N]"
+        rows_of = writer.assign("rows", f"tl.reshape({terms}, {shape})", axes)
+        emitter.note(node)
+        found = BLOCKS[node.op.name].emit(emitter, node, rows_of.text, "")
+        result = node.results[0]
+        own = frozenset({each.part, space.n})
+        made = writer.assign(
+            name_of(result), f"tl.reshape({found}, {writer.shape(own)})", own
+        )
+        emitter.remember(result, space.coordinates[result], made)
 
 
 def _write_counts(
@@ -221,7 +263,10 @@ def _write_loop(
         writer.line(f"{totals[-1]} = tl.zeros({shape}, {_accumulated(each.node)})")
     terms = group[0].terms
     block = schedule.constants["BLOCK_K"]
-    with writer.block(f"for k_start in range(0, {terms}, BLOCK_K):") as scope:
+    steps = f"range(0, {terms}, BLOCK_K)"
+    if schedule.warp_specialize and PROGRAMS not in schedule.constants:
+        steps = f"tl.range(0, {terms}, BLOCK_K, warp_specialize=True)"
+    with writer.block(f"for k_start in {steps}:") as scope:
         columns, rows, term = _declare_terms(emitter, group[0], block)
         lines = len(scope.lines)
         tiles: dict[Operand, str] = {}
@@ -337,7 +382,7 @@ def _factor(
     guard: Guard = NO_GUARD
     if conditions:
         guard |= {emitter.condition(" & ".join(conditions), axes_of(place))}
-    stored = _stored(emitter, operand, place)
+    stored = stored_element(emitter.pointers, operand, place)
     if stored is not None and dtype in _RAW and lanes in axes_of(stored[1]):
         tile = emitter.raw(*stored, guard, other="0")
         return _broadcast(emitter, tile, dtype, [side, lanes])
@@ -370,7 +415,7 @@ def _described(
     dtype = operand.type.dtype
     if place is None or not schedule.descriptors or dtype not in _RAW:
         return None
-    stored = _stored(emitter, operand, place)
+    stored = stored_element(emitter.pointers, operand, place)
     if stored is None:
         return None
     value, at = stored
@@ -417,19 +462,3 @@ def _broadcast(emitter: Emitter, tile: Tile, dtype: DType, axes: Sequence[Axis])
     if frozenset(axes) <= tile.axes:
         return tile.text
     return f"tl.broadcast_to({tile.text}, {emitter.writer.shape(axes)})"
-
-
-def _stored(
-    emitter: Emitter, operand: Operand, place: Place
-) -> tuple[Value, Place] | None:
-    """The parameter's element that an operand's element is, if it only was moved."""
-    at: Coordinates | None = tuple(place)
-    while isinstance(operand, Value) and at is not None:
-        if operand in emitter.pointers:
-            return operand, at
-        node = operand.node
-        if node is None or node.op.read_index is None:
-            return None
-        at = operand_coordinates(node, 0, at)
-        operand = node.operands[0]
-    return None

@@ -29,6 +29,9 @@ from the sums have as many."""
 MOST_WITH_EPILOGUE = 64
 """The same where much is computed from the sums."""
 
+MOST_SCALAR, MOST_SCALAR_WITH_EPILOGUE = 64, 32
+"""The same without tensor cores, where threads hold parts of the operands as well."""
+
 LONG_EPILOGUE = 4
 """From how many ops on that is much."""
 
@@ -54,6 +57,7 @@ class Problem:
         aligned: What the tiles' size along k is to divide, if it can.
         products: How many products are accumulated at the same time.
         epilogue: How many ops are computed from an element.
+        rows: What the tiles' size along m must be a multiple of: a power of two.
     """
 
     m: int
@@ -65,6 +69,7 @@ class Problem:
     aligned: int = 0
     products: int = 1
     epilogue: int = 0
+    rows: int = 1
 
 
 # BLOCK_M, BLOCK_N, bytes along k, stages and warps; the fastest for large shapes first.
@@ -89,6 +94,8 @@ _TENSOR_CORES = (
 )
 _SCALAR = (
     (64, 64, 64, 3, 4),
+    (128, 64, 64, 3, 4),
+    (64, 128, 64, 3, 4),
     (128, 64, 64, 3, 8),
     (64, 128, 64, 3, 8),
     (64, 32, 128, 3, 4),
@@ -105,7 +112,9 @@ def default_schedule(problem: Problem) -> Schedule:
     return candidates(problem)[0]
 
 
-def candidates(problem: Problem, *, descriptors: bool = False) -> list[Schedule]:
+def candidates(
+    problem: Problem, *, descriptors: bool = False, warp_specialize: bool = False
+) -> list[Schedule]:
     """Schedules worth measuring, those that should be fastest first.
 
     Args:
@@ -114,6 +123,8 @@ def candidates(problem: Problem, *, descriptors: bool = False) -> list[Schedule]
             Then there are also schedules that use it: with a program for each tile, and
             (not for batches) with one for each multiprocessor, which takes one tile
             after the other.
+        warp_specialize: Whether Triton gives warps parts of their own on the GPU, as
+            from sm_100 on. Then there are schedules with descriptors that let it.
     """
     table = _TENSOR_CORES if problem.tensor_cores else _SCALAR
     fitting = [clamped for row in table if (clamped := _clamped(problem, row))]
@@ -123,9 +134,10 @@ def candidates(problem: Problem, *, descriptors: bool = False) -> list[Schedule]
     if not descriptors or not problem.tensor_cores:
         return plain
     described = [replace(schedule, descriptors=True) for schedule in plain[:DESCRIBED]]
-    if problem.batch > 1:
-        return [*described, *plain]
-    return [*map(_persistent, described), *described, *plain]
+    if problem.batch == 1:
+        described = [*map(_persistent, described), *described]
+    divided = [replace(each, warp_specialize=True) for each in described]
+    return [*(divided if warp_specialize else []), *described, *plain]
 
 
 def _persistent(schedule: Schedule) -> Schedule:
@@ -201,6 +213,8 @@ def shared_memory(problem: Problem, row: Row) -> int:
 def _clamped(problem: Problem, row: Row) -> Row | None:
     """A row of the table for the sizes of a problem; None if it does not fit at all."""
     block_m = _side(row[0], problem.m)
+    if block_m % problem.rows:
+        return None
     block_n = _side(row[1], problem.n)
     block_k = _depth(problem, row[2] * 8 // problem.bits)
     most = block_m * block_n // (512 if problem.tensor_cores else 256)
@@ -209,8 +223,12 @@ def _clamped(problem: Problem, row: Row) -> Row | None:
     while stages > 2 and not _fits(problem, (block_m, block_n, block_k, stages, warps)):
         stages -= 1
     found = (block_m, block_n, block_k, stages, warps)
-    long = problem.epilogue >= LONG_EPILOGUE
-    most = MOST_WITH_EPILOGUE if long else MOST_ACCUMULATED
+    if problem.tensor_cores:
+        # Sums of rows hold a second tile beside the one that is stored.
+        long = problem.epilogue >= LONG_EPILOGUE or problem.rows > 1
+        most = MOST_WITH_EPILOGUE if long else MOST_ACCUMULATED
+    else:
+        most = MOST_SCALAR_WITH_EPILOGUE if problem.epilogue else MOST_SCALAR
     if _accumulated(problem, found) > most or not _fits(problem, found):
         return None
     return found

@@ -7,14 +7,16 @@ the places of the result, n its features, k the places and features of a window.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from graphc.codegen.combining import accumulator
+from graphc.codegen.triton.blocks import BLOCKS
 from graphc.codegen.triton.contraction_schedule import Problem
 from graphc.codegen.triton.products import PRODUCTS, Product
+from graphc.codegen.triton.schedule import power_of_two
 from graphc.ir.graph import Graph, Node
-from graphc.ir.index import Axis, Index, unflattened, variable
+from graphc.ir.index import Axis, Index, flattened, unflattened, variable
 from graphc.ir.opdef import Kind
 from graphc.ir.ops.convolutions import parse_labels
 from graphc.ir.types import BF16, F8E4M3FN, F8E5M2, F16, F32, F64, I8, DType
@@ -71,6 +73,23 @@ class Contraction:
         return self.digits[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class TileReduction:
+    """A reduction of some rows of a tile each.
+
+    Attributes:
+        node: The node; it reduces axis 1 of ``[parts, rows, n]``.
+        operand: What it reduces.
+        rows: How many rows become one.
+        part: The axis along the results.
+    """
+
+    node: Node
+    operand: Value
+    rows: int
+    part: Axis
+
+
 @dataclass(slots=True)
 class ContractionSpace:
     """The loops of a kernel that multiplies matrices.
@@ -79,6 +98,7 @@ class ContractionSpace:
         batch, m, n: The axes of the result.
         contractions: The nodes that are sums of products at the coordinates of the
             loops, in the order of the graph.
+        reductions: Those of rows of the tiles that are computed from them.
         epilogue: How many ops compute results from the sums.
         places: Names for parts of m that positions consist of.
         coordinates: The element of each value at a point of the loops.
@@ -90,14 +110,18 @@ class ContractionSpace:
     epilogue: int = 0
     places: dict[str, Index] = field(default_factory=dict[str, Index])
     contractions: list[Contraction] = field(default_factory=list[Contraction])
+    reductions: list[TileReduction] = field(default_factory=list[TileReduction])
     coordinates: dict[Value, Coordinates] = field(
         default_factory=dict[Value, Coordinates]
     )
 
     def of_result(self, value: Operand) -> Coordinates | None:
         """The elements of a result that the loops own, or None if they do not fit."""
+        if not isinstance(value, Value):
+            return None
         size = self.batch.extent * self.m.extent * self.n.extent
-        if not isinstance(value, Value) or math.prod(value.type.static_shape) != size:
+        reduced = any(value is each.node.results[0] for each in self.reductions)
+        if not reduced and math.prod(value.type.static_shape) != size:
             return None
         return self.coordinates.get(value)
 
@@ -116,6 +140,7 @@ class ContractionSpace:
             aligned=inner,
             products=len(self.contractions),
             epilogue=self.epilogue,
+            rows=max((each.rows for each in self.reductions), default=1),
         )
 
 
@@ -182,11 +207,33 @@ def _space_of(graph: Graph, anchor: Node) -> ContractionSpace:
         if alike and alone and space.coordinates.get(node.results[0]) == index:
             product = PRODUCTS[node.op.name](node)
             space.contractions.append(Contraction(node, product, _digits(node)))
+    for node in graph.nodes:
+        reduction = _tile_reduction(node, space)
+        if reduction is not None:
+            space.reductions.append(reduction)
+            place = variable(reduction.part), variable(space.n)
+            space.coordinates[node.results[0]] = place
     space.epilogue = sum(
         node.op.kind is Kind.ELEMENTWISE and _depends(node.results[0])
         for node in graph.nodes
     )
     return space
+
+
+def _tile_reduction(node: Node, space: ContractionSpace) -> TileReduction | None:
+    """A node as a reduction of rows of tiles, which must be whole parts of tiles."""
+    block, x = BLOCKS.get(node.op.name), node.operands[0] if node.operands else None
+    if block is None or block.finds or block.keeps_axis or not isinstance(x, Value):
+        return None
+    shape, at = x.type.static_shape, space.coordinates.get(x)
+    if at is None or len(shape) != 3 or list(node.attributes["axes"]) != [1]:
+        return None
+    parts, rows, _ = shape
+    row_major = variable(space.m) * space.n.extent + variable(space.n)
+    alike = flattened(at, shape) == row_major
+    if space.batch.extent > 1 or not alike or rows != power_of_two(rows):
+        return None
+    return TileReduction(node, x, rows, Axis(f"part_of_{rows}", parts))
 
 
 def _digits(node: Node) -> tuple[int, ...]:
@@ -257,8 +304,15 @@ def _owns(graph: Graph, space: ContractionSpace) -> bool:
             return False
         asked.add((value, at))
     waiting = list(asked)
+    reduced = {each.node.results[0]: each.operand for each in space.reductions}
     while waiting:
         value, at = waiting.pop()
+        if value in reduced:
+            operand = reduced[value]
+            if at != space.coordinates[value]:
+                return False
+            waiting.append((operand, space.coordinates[operand]))
+            continue
         if value in places:
             if at != space.coordinates[value]:
                 return False
@@ -297,3 +351,19 @@ def _depends(value: Value) -> bool:
         seen |= new
         waiting += new
     return False
+
+
+def stored_element(
+    parameters: Container[Value], operand: Operand, place: Coordinates
+) -> tuple[Value, Coordinates] | None:
+    """The parameter's element that an operand's element is, if it only was moved."""
+    at: Coordinates | None = place
+    while isinstance(operand, Value) and at is not None:
+        if operand in parameters:
+            return operand, at
+        node = operand.node
+        if node is None or node.op.read_index is None:
+            return None
+        at = operand_coordinates(node, 0, at)
+        operand = node.operands[0]
+    return None

@@ -6,6 +6,7 @@ from graphc.codegen.spellings import SPELLINGS
 from graphc.codegen.triton.attention import TEMPLATES
 from graphc.codegen.triton.bodies import PULLS
 from graphc.codegen.triton.elementwise import FORMS
+from graphc.codegen.triton.ordering import ORDERED
 from graphc.codegen.triton.planning import LOWERINGS
 from graphc.ir.opdef import OpDef, Trait
 
@@ -21,7 +22,7 @@ def triton_form(op: OpDef) -> str | None:
         and the reason for what is declined; None if nothing serves it.
     """
     tables = (
-        ("kernel", op in TEMPLATES),
+        ("kernel", op in TEMPLATES or op.name in ORDERED),
         ("spelling", op.name in SPELLINGS and SPELLINGS[op.name].triton is not None),
         ("expression", op.name in FORMS),
         ("index", op.read_index is not None),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphc.codegen.triton.schedule import CUBLAS, Schedule
 from graphc.ir.types import TensorType
 
 
@@ -29,6 +30,59 @@ class Tiles:
         size = 1 if self.block is None else constants[self.block]
         own = max(1, -(-self.extent // size))
         return own + sum(tiles.count(constants) for tiles in self.more)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix in memory, or several of one size, as BLAS describes them.
+
+    Attributes:
+        pointer: Which of the kernel's pointers is that of its first element.
+        rows, columns: Its size; the elements of a column lie next to each other.
+        stride: How many elements lie between the starts of two columns.
+        apart: How many elements lie between the starts of two matrices.
+    """
+
+    pointer: int
+    rows: int
+    columns: int
+    stride: int
+    apart: int
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCall:
+    """Matrices of which the third is the product of the first and the second.
+
+    Attributes:
+        first, second: The operands, transposed or not.
+        result: The product.
+        transposed: Which of the operands are transposed before they are multiplied.
+        batch: How many products there are.
+        operand_dtype: The dtype of the operands.
+        result_dtype: The dtype of the product; sums are at least float32.
+        tf32: Whether factors of float32 may be rounded to 10 bits of mantissa.
+        bias: The pointer to what is added to each column of the product, or None.
+    """
+
+    first: Matrix
+    second: Matrix
+    result: Matrix
+    transposed: tuple[bool, bool]
+    batch: int
+    operand_dtype: str
+    result_dtype: str
+    tf32: bool = False
+    bias: int | None = None
+
+    def __str__(self) -> str:
+        """What is computed, as a person writes it: rows of results lie together."""
+        m, n = self.result.columns, self.result.rows
+        k = self.second.columns if self.transposed[1] else self.second.rows
+        batch = f"{self.batch} x " if self.batch > 1 else ""
+        bias = " + bias" if self.bias is not None else ""
+        types = f"{self.operand_dtype} -> {self.result_dtype}"
+        return f"{batch}[{m},{k}] @ [{k},{n}]{bias}, {types}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +114,9 @@ class Kernel:
         layers: The layer paths that its nodes come from.
         flops: Floating-point operations.
         bytes: Bytes read from and written to global memory, each element once.
+        descriptors, warp_specialize: As in its schedule; the source has them.
+        library: The call that computes the results in place of the source, if there is
+            one; the source is a comment then.
     """
 
     name: str
@@ -77,6 +134,21 @@ class Kernel:
     layers: tuple[str, ...] = ()
     flops: int = 0
     bytes: int = 0
+    descriptors: bool = False
+    warp_specialize: bool = False
+    library: LibraryCall | None = None
+
+    @property
+    def schedule(self) -> Schedule:
+        """The tile sizes and launch parameters that it has."""
+        return Schedule(
+            dict(self.constants),
+            self.num_warps,
+            self.num_stages,
+            self.descriptors,
+            self.warp_specialize,
+            None if self.library is None else CUBLAS,
+        )
 
     @property
     def programs(self) -> tuple[int, int, int]:

@@ -88,6 +88,8 @@ def emit_kernel(
         constants=body.schedule.constants,
         num_warps=body.schedule.num_warps,
         num_stages=body.schedule.num_stages,
+        descriptors=body.schedule.descriptors,
+        warp_specialize=body.schedule.warp_specialize,
         overwrites=body.overwrites,
         in_place=body.in_place,
         zeroed=body.zeroed,

@@ -33,16 +33,19 @@ from graphc.ir.values import Operand, Value
 MAX_ROW = 8192
 """The longest row that is sorted in one tile, in elements."""
 
+ORDERED = frozenset({"sort", "top_k"})
+"""The ops that these kernels are for."""
+
 
 def ordering_body(graph: Graph, pointers: Sequence[str]) -> Body | None:
-    """The body of a graph whose results are those of one sort or top_k.
+    """The body of a graph whose results are those of one node that orders elements.
 
     Raises:
         UnsupportedError: If rows are longer than `MAX_ROW`.
     """
     nodes = {v.node for v in graph.results if isinstance(v, Value)}
     node = nodes.pop() if len(nodes) == 1 else None
-    if node is None or node.op.name not in ("sort", "top_k"):
+    if node is None or node.op.name not in ORDERED:
         return None
     how = node.op.decode(node.attributes, None)
     shape = node.operands[0].type.static_shape

@@ -89,6 +89,7 @@ def _check_constant(plan: Plan, constant: Constant) -> None:
 def _check_kernel(kernel: Kernel) -> None:
     types = (*kernel.parameters, *kernel.results)
     _demand(not any(type.symbols for type in types), "a kernel's type has a symbol")
+    _demand(kernel.library is None, "a kernel is a call of a library")
     _demand(
         0 < kernel.num_warps <= MAX_WARPS and 0 < kernel.num_stages <= MAX_STAGES,
         "a kernel has no threads",

@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from graphc.codegen.triton import plan as plans
-from graphc.codegen.triton.kernel import Kernel, Tiles
+from graphc.codegen.triton.kernel import Kernel, LibraryCall, Matrix, Tiles
 from graphc.codegen.triton.plan import Plan
 from graphc.ir.errors import GraphcError
 from graphc.ir.types import TensorType, tensor_type
@@ -20,7 +20,7 @@ _CLASSES: dict[str, type[Any]] = {
     for each in (
         *(plans.Plan, plans.Region, plans.Constant, plans.Address, plans.Term),
         *(plans.Launch, plans.Copy, plans.Fill, plans.HostCall, plans.Loop),
-        *(plans.Limit, plans.Branch, Kernel, Tiles),
+        *(plans.Limit, plans.Branch, Kernel, Tiles, LibraryCall, Matrix),
     )
 }
 
@@ -50,8 +50,11 @@ def _encoded(value: object) -> Any:
     if isinstance(value, tuple):
         return [_encoded(each) for each in cast(tuple[object, ...], value)]
     if dataclasses.is_dataclass(value):
-        fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
-        return {type(value).__name__: [_encoded(each) for each in fields]}
+        fields = list(dataclasses.fields(value))
+        while fields and getattr(value, fields[-1].name) == fields[-1].default:
+            fields.pop()  # what a class gets later is not in plans without it
+        found = [_encoded(getattr(value, field.name)) for field in fields]
+        return {type(value).__name__: found}
     if isinstance(value, Mapping):
         return {"map": [[key, each] for key, each in cast(Any, value).items()]}
     return value
@@ -93,7 +96,18 @@ def _elements(values: list[Any], types: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _instance(wanted: type[Any], content: list[Any]) -> Any:
-    return wanted(*_elements(content, _field_types(wanted)))
+    fields = _field_types(wanted)
+    return wanted(*_elements(content, fields[: max(len(content), _required(wanted))]))
+
+
+@functools.cache
+def _required(wanted: type[Any]) -> int:
+    """How many fields of a class have no default."""
+    missing = dataclasses.MISSING
+    return sum(
+        field.default is missing and field.default_factory is missing
+        for field in dataclasses.fields(wanted)
+    )
 
 
 @functools.cache

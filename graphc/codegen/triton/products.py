@@ -35,8 +35,12 @@ class Product:
     right: Callable[[Emitter, Place, Index], tuple[Place | None, list[str]]]
 
 
-def dot_product(node: Node) -> Product:
-    """The sum of products that an element of a dot_general is."""
+Factor = Callable[[Place, Index], Place]
+"""From the index of a result element and the number of a term to an operand's element."""
+
+
+def dot_factors(node: Node) -> tuple[int, Factor, Factor]:
+    """How many terms an element of a dot_general has, and where their factors are."""
     a, b = (operand.type.static_shape for operand in node.operands)
     attributes = node.op.decode(node.attributes, None)
     contract, batch = attributes["contract"], attributes["batch"]
@@ -49,15 +53,25 @@ def dot_product(node: Node) -> Product:
         at = dict(zip(dims, index, strict=True))
         return tuple(at[d] for d in range(rank))
 
-    def left(emitter: Emitter, index: Place, k: Index) -> tuple[Place, list[str]]:
+    def left(index: Place, k: Index) -> Place:
         own = [*index[: shared + len(free_a)], *unflattened(k, sizes)]
-        return element(len(a), [*batch[0], *free_a, *contract[0]], own), []
+        return element(len(a), [*batch[0], *free_a, *contract[0]], own)
 
-    def right(emitter: Emitter, index: Place, k: Index) -> tuple[Place, list[str]]:
+    def right(index: Place, k: Index) -> Place:
         own = [*index[:shared], *index[shared + len(free_a) :], *unflattened(k, sizes)]
-        return element(len(b), [*batch[1], *free_b, *contract[1]], own), []
+        return element(len(b), [*batch[1], *free_b, *contract[1]], own)
 
-    return Product(math.prod(sizes), left, right)
+    return math.prod(sizes), left, right
+
+
+def dot_product(node: Node) -> Product:
+    """The sum of products that an element of a dot_general is."""
+    terms, left, right = dot_factors(node)
+    return Product(
+        terms,
+        lambda emitter, index, k: (left(index, k), []),
+        lambda emitter, index, k: (right(index, k), []),
+    )
 
 
 def convolution_product(node: Node) -> Product:

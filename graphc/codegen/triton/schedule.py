@@ -19,6 +19,10 @@ TILE = 4096
 """Elements of a tile of a reduction."""
 
 
+CUBLAS = "cublasLt"
+"""NVIDIA's library for products of matrices."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """How a kernel is cut into tiles and launched.
@@ -29,12 +33,26 @@ class Schedule:
         num_stages: How many iterations of a loop are in flight.
         descriptors: Whether tiles of matrices are read by tensor descriptors, for which
             GPUs from sm_90 on have hardware.
+        warp_specialize: Whether some warps read and others multiply, where Triton can
+            divide the loop so.
+        library: The library that computes the results in place of a kernel, or None.
     """
 
     constants: Mapping[str, int] = field(default_factory=dict[str, int])
     num_warps: int = 4
     num_stages: int = 2
     descriptors: bool = False
+    warp_specialize: bool = False
+    library: str | None = None
+
+    def __str__(self) -> str:
+        """Its tile sizes, warps and stages, as lock files spell them."""
+        if self.library is not None:
+            return f"library={self.library}"
+        parts = [f"{name}={size}" for name, size in sorted(self.constants.items())]
+        parts += [f"warps={self.num_warps}", f"stages={self.num_stages}"]
+        parts += ["descriptors"] * self.descriptors
+        return ",".join([*parts, *(["warp_specialize"] * self.warp_specialize)])
 
 
 def power_of_two(size: int) -> int:

@@ -46,7 +46,6 @@ class BaseConv(Layer):
     """What all convolutions share: sizes, kernel, bias and activation.
 
     Args:
-        rank: The number of spatial dimensions.
         filters: The number of output channels, or None where the inputs decide.
         kernel_size: The size of the window.
         strides: The step of the window.
@@ -60,6 +59,9 @@ class BaseConv(Layer):
             weights, and what `Layer` takes.
     """
 
+    rank: int
+    """The number of spatial dimensions."""
+
     kernels: tuple[str, ...] = ("kernel",)
     """The names of the weights besides the bias."""
 
@@ -67,7 +69,6 @@ class BaseConv(Layer):
 
     def __init__(
         self,
-        rank: int,
         filters: int | None,
         kernel_size: Any,
         strides: Any = 1,
@@ -87,7 +88,7 @@ class BaseConv(Layer):
             if name in keywords
         }
         super().__init__(**keywords)
-        self.rank = rank
+        rank = self.rank
         self.filters = None if filters is None else positive_integer("filters", filters)
         self.kernel_size = sizes("kernel_size", kernel_size, rank)
         self.strides = sizes("strides", strides, rank)
@@ -231,8 +232,7 @@ class Conv1D(_PlainConv):
     Inputs: (batch, steps, channels). Outputs: (batch, new steps, filters).
     """
 
-    def __init__(self, filters: int, kernel_size: Any, **keywords: Any) -> None:
-        super().__init__(1, filters, kernel_size, **keywords)
+    rank = 1
 
     def convolve(self, inputs: Any) -> Any:
         """The convolution; causal padding looks at past steps only."""
@@ -266,14 +266,21 @@ class Conv2D(_PlainConv):
         (None, 26, 26, 4)
     """
 
-    def __init__(
-        self, filters: int, kernel_size: Any, *rest: Any, **keywords: Any
-    ) -> None:
-        super().__init__(2, filters, kernel_size, *rest, **keywords)
+    rank = 2
 
 
-class Conv2DTranspose(BaseConv):
-    """The transpose of a convolution: makes images larger by its strides.
+class Conv3D(_PlainConv):
+    """Convolution over volumes; see `BaseConv` for the arguments.
+
+    Inputs: (batch, planes, rows, columns, channels) for ``channels_last``. Outputs:
+    (batch, new planes, new rows, new columns, filters).
+    """
+
+    rank = 3
+
+
+class _ConvTranspose(BaseConv):
+    """The transpose of a convolution: makes its inputs larger by its strides.
 
     Args:
         output_padding: Added to one side of the output, to choose among the sizes that
@@ -289,11 +296,11 @@ class Conv2DTranspose(BaseConv):
         output_padding: Any = None,
         **keywords: Any,
     ) -> None:
-        super().__init__(2, filters, kernel_size, strides, padding, **keywords)
+        super().__init__(filters, kernel_size, strides, padding, **keywords)
         self.output_padding = (
             None
             if output_padding is None
-            else sizes("output_padding", output_padding, 2, 0)
+            else sizes("output_padding", output_padding, self.rank, 0)
         )
 
     def build(self, input_shape: Any) -> None:
@@ -324,7 +331,40 @@ class Conv2DTranspose(BaseConv):
         }
 
 
-class DepthwiseConv2D(BaseConv):
+class Conv1DTranspose(_ConvTranspose):
+    """The transpose of a convolution over sequences: makes them longer.
+
+    Args:
+        output_padding: Added to one side of the output, to choose among the sizes that
+            the convolution maps to the input's.
+    """
+
+    rank = 1
+
+
+class Conv2DTranspose(_ConvTranspose):
+    """The transpose of a convolution over images: makes them larger.
+
+    Args:
+        output_padding: Added to one side of the output, to choose among the sizes that
+            the convolution maps to the input's.
+    """
+
+    rank = 2
+
+
+class Conv3DTranspose(_ConvTranspose):
+    """The transpose of a convolution over volumes: makes them larger.
+
+    Args:
+        output_padding: Added to one side of the output, to choose among the sizes that
+            the convolution maps to the input's.
+    """
+
+    rank = 3
+
+
+class _DepthwiseConv(BaseConv):
     """Convolves each channel on its own, with `depth_multiplier` filters each.
 
     Args:
@@ -341,7 +381,7 @@ class DepthwiseConv2D(BaseConv):
         depth_multiplier: int = 1,
         **keywords: Any,
     ) -> None:
-        super().__init__(2, None, kernel_size, strides, padding, **keywords)
+        super().__init__(None, kernel_size, strides, padding, **keywords)
         self.depth_multiplier = positive_integer("depth_multiplier", depth_multiplier)
 
     def build(self, input_shape: Any) -> None:
@@ -367,8 +407,28 @@ class DepthwiseConv2D(BaseConv):
         return {**super().get_config(), "depth_multiplier": self.depth_multiplier}
 
 
-class SeparableConv2D(BaseConv):
-    """A depthwise convolution, then a 1x1 convolution over the channels.
+class DepthwiseConv1D(_DepthwiseConv):
+    """Convolves each channel of sequences on its own.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel.
+    """
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """Convolves each channel of images on its own.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel.
+    """
+
+    rank = 2
+
+
+class _SeparableConv(BaseConv):
+    """A depthwise convolution, then one of a single position over the channels.
 
     Args:
         depth_multiplier: The number of outputs of each channel in between.
@@ -390,7 +450,6 @@ class SeparableConv2D(BaseConv):
         **keywords: Any,
     ) -> None:
         super().__init__(
-            2,
             filters,
             kernel_size,
             strides,
@@ -412,7 +471,9 @@ class SeparableConv2D(BaseConv):
             "depthwise",
         )
         self.pointwise_kernel = self.create(
-            "pointwise_kernel", (1, 1, between, self.filters), "pointwise"
+            "pointwise_kernel",
+            (*[1] * self.rank, between, self.filters),
+            "pointwise",
         )
         self.finish_build(input_shape, self.filters)
 
@@ -431,3 +492,23 @@ class SeparableConv2D(BaseConv):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
         return {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+
+
+class SeparableConv1D(_SeparableConv):
+    """A convolution over sequences in two steps: each channel, then across them.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel in between.
+    """
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConv):
+    """A convolution over images in two steps: each channel, then across them.
+
+    Args:
+        depth_multiplier: The number of outputs of each channel in between.
+    """
+
+    rank = 2

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
+from graphc.frontend.layers.float8 import Float8Layer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
 
@@ -24,7 +25,7 @@ def positive_integer(name: str, given: Any) -> int:
     return given
 
 
-class Dense(Layer):
+class Dense(Float8Layer):
     """``activation(inputs @ kernel + bias)`` over the last axis.
 
     Args:
@@ -82,6 +83,7 @@ class Dense(Layer):
                 f"The last axis of the input of Dense layer '{self.name}' must be known."
                 f" Received: input_shape={tuple(input_shape)}"
             )
+        self.build_scales()
         self.kernel = self.add_weight(
             name="kernel",
             shape=(size, self.units),
@@ -103,7 +105,7 @@ class Dense(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Computes the output."""
-        x = ops.matmul(inputs, self.kernel)
+        x = self.product(ops.matmul, inputs)
         if self.bias is not None:
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)

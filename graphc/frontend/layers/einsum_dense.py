@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
-from graphc.frontend.layers.layer import Layer
+from graphc.frontend.layers.float8 import Float8Layer
 
 
-class EinsumDense(Layer):
+class EinsumDense(Float8Layer):
     """``activation(einsum(equation, inputs, kernel) + bias)``.
 
     Args:
@@ -63,6 +64,7 @@ class EinsumDense(Layer):
     def build(self, input_shape: Any) -> None:
         """Creates the kernel and the bias."""
         kernel_shape, bias_shape = self._weight_shapes(input_shape)
+        self.build_scales()
         self.kernel = self.add_weight(
             name="kernel",
             shape=kernel_shape,
@@ -116,7 +118,7 @@ class EinsumDense(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Computes the output."""
-        x = ops.einsum(self.equation, inputs, self.kernel)
+        x = self.product(partial(ops.einsum, self.equation), inputs)
         if self.bias is not None:
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)

@@ -355,7 +355,7 @@ class GraphLayer(GraphCalls):
         super().__init__(
             name=saved["name"],
             trainable=bool(saved["trainable"]),
-            dtype=dtype_policies.DTypePolicy(saved["dtype"]),
+            dtype=dtype_policies.get(saved["dtype"]),
         )
         self.restore(entry, graphs)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.frontend import constraints, initializers, ops, regularizers
+from graphc.frontend import ops
 from graphc.frontend.layers.input_spec import InputSpec
-from graphc.frontend.layers.layer import Layer
+from graphc.frontend.layers.normalization import ScaleAndShift, widened
 
 
-class GroupNormalization(Layer):
+class GroupNormalization(ScaleAndShift):
     """Normalizes each sample over groups of its channels, then scales and shifts it.
 
     Source: Wu and He, "Group Normalization", 2018. A group for each channel is
@@ -50,7 +50,18 @@ class GroupNormalization(Layer):
         gamma_constraint: Any = None,
         **keywords: Any,
     ) -> None:
-        super().__init__(**keywords)
+        super().__init__(
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **keywords,
+        )
         if not isinstance(groups, int) or (groups <= 0 and groups != -1):
             raise ValueError(
                 "Expected `groups` to be a positive integer, or -1 for one group per"
@@ -58,16 +69,6 @@ class GroupNormalization(Layer):
             )
         self.groups = groups
         self.axis = axis
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
-        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Creates gamma and beta."""
@@ -78,25 +79,7 @@ class GroupNormalization(Layer):
                 f" that its groups divide. Received: groups={self.groups},"
                 f" axis={self.axis}, input_shape={tuple(input_shape)}"
             )
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                name="gamma",
-                shape=(size,),
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-                autocast=False,
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                name="beta",
-                shape=(size,),
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-                autocast=False,
-            )
+        self.add_gamma_and_beta((size,))
         rank = len(input_shape)
         self.input_spec = InputSpec(ndim=rank, axes={self.axis % rank: size})
         self.built = True
@@ -106,8 +89,7 @@ class GroupNormalization(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Normalizes the inputs."""
-        narrow = inputs.dtype in ("float16", "bfloat16")
-        x = ops.cast(inputs, "float32") if narrow else inputs
+        x = widened(inputs)
         axis = self.axis % x.ndim
         size = x.shape[axis]
         grouped = (self._count(size), size // self._count(size))
@@ -131,13 +113,4 @@ class GroupNormalization(Layer):
             **super().get_config(),
             "groups": self.groups,
             "axis": self.axis,
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }

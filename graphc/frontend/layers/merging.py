@@ -188,3 +188,43 @@ class Dot(_Merge):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
         return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
+
+
+def add(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The sum of the inputs: a new `Add` layer, called."""
+    return Add(**keywords)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The first of two inputs minus the second: a new `Subtract` layer, called."""
+    return Subtract(**keywords)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The product of the inputs: a new `Multiply` layer, called."""
+    return Multiply(**keywords)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The elementwise maximum of the inputs: a new `Maximum` layer, called."""
+    return Maximum(**keywords)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The elementwise minimum of the inputs: a new `Minimum` layer, called."""
+    return Minimum(**keywords)(inputs)
+
+
+def average(inputs: Sequence[Any], **keywords: Any) -> Any:
+    """The mean of the inputs: a new `Average` layer, called."""
+    return Average(**keywords)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **keywords: Any) -> Any:
+    """The inputs one behind the other: a new `Concatenate` layer, called."""
+    return Concatenate(axis, **keywords)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: Any = -1, **keywords: Any) -> Any:
+    """The dot product of two inputs along axes: a new `Dot` layer, called."""
+    return Dot(axes, **keywords)(inputs)

@@ -13,7 +13,83 @@ from graphc.frontend.tracing import tensor, value
 from graphc.ir import ops as ir_ops
 
 
-class BatchNormalization(Layer):
+class ScaleAndShift(Layer):
+    """What normalizations share that scale by a gamma and shift by a beta.
+
+    Its arguments are those of `LayerNormalization`.
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon: float,
+        center: bool,
+        scale: bool,
+        beta_initializer: Any,
+        gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(**keywords)
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.supports_masking = True
+
+    def add_gamma_and_beta(self, shape: tuple[int, ...]) -> None:
+        """Creates the weights; None stands for one that is not wanted."""
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                name="gamma",
+                shape=shape,
+                initializer=self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                autocast=False,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                name="beta",
+                shape=shape,
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                autocast=False,
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+            "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+        }
+
+
+def widened(inputs: Any) -> Any:
+    """The inputs, in float32 if theirs is a narrower float: sums need its digits."""
+    narrow = inputs.dtype in ("float16", "bfloat16")
+    return ops.cast(inputs, "float32") if narrow else inputs
+
+
+class BatchNormalization(ScaleAndShift):
     """Normalizes each channel over the batch, then scales and shifts it.
 
     In training the mean and variance of the batch are used, and moving averages of them
@@ -54,46 +130,29 @@ class BatchNormalization(Layer):
         synchronized: bool = False,
         **keywords: Any,
     ) -> None:
-        super().__init__(**keywords)
+        super().__init__(
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **keywords,
+        )
         self.axis = axis
         self.momentum = momentum
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
         self.synchronized = synchronized
-        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Creates gamma, beta and the moving averages."""
         size = input_shape[self.axis]
         shape = (size,)
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-                autocast=False,
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-                autocast=False,
-            )
+        self.add_gamma_and_beta(shape)
         self.moving_mean = self.add_weight(
             name="moving_mean",
             shape=shape,
@@ -114,7 +173,7 @@ class BatchNormalization(Layer):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes the inputs."""
-        x = ops.cast(inputs, "float32") if inputs.dtype in _NARROW else inputs
+        x = widened(inputs)
         axis = self.axis % x.ndim
         size = x.shape[axis]
         gamma = ops.ones((size,), x.dtype) if self.gamma is None else self.gamma
@@ -172,25 +231,13 @@ class BatchNormalization(Layer):
             **super().get_config(),
             "axis": self.axis,
             "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "moving_mean_initializer": initializers.serialize(
                 self.moving_mean_initializer
             ),
             "moving_variance_initializer": initializers.serialize(
                 self.moving_variance_initializer
             ),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
-
-
-_NARROW = ("float16", "bfloat16")
 
 
 def _checked_axis(axis: Any) -> int | list[int]:
@@ -207,7 +254,7 @@ def _normalized_axes(axis: Any, rank: int) -> tuple[int, ...]:
     return tuple(sorted(a % rank for a in listed))
 
 
-class LayerNormalization(Layer):
+class LayerNormalization(ScaleAndShift):
     """Normalizes each sample over its features, then scales and shifts it.
 
     Args:
@@ -239,47 +286,30 @@ class LayerNormalization(Layer):
         gamma_constraint: Any = None,
         **keywords: Any,
     ) -> None:
-        super().__init__(**keywords)
+        super().__init__(
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **keywords,
+        )
         self.axis = _checked_axis(axis)
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
-        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Creates gamma and beta."""
         axes = _normalized_axes(self.axis, len(input_shape))
         shape = tuple(input_shape[a] for a in axes)
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-                autocast=False,
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-                autocast=False,
-            )
+        self.add_gamma_and_beta(shape)
         self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Normalizes the inputs."""
-        x = ops.cast(inputs, "float32") if inputs.dtype in _NARROW else inputs
+        x = widened(inputs)
         axes = _normalized_axes(self.axis, x.ndim)
         shape = tuple(x.shape[a] for a in axes)
         gamma = ops.ones(shape, x.dtype) if self.gamma is None else self.gamma
@@ -298,15 +328,6 @@ class LayerNormalization(Layer):
         return {
             **super().get_config(),
             "axis": self.axis,
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(self.gamma_initializer),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
 
 
@@ -339,7 +360,7 @@ class RMSNormalization(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Normalizes the inputs."""
-        x = ops.cast(inputs, "float32") if inputs.dtype in _NARROW else inputs
+        x = widened(inputs)
         axes = _normalized_axes(self.axis, x.ndim)
         y = ir_ops.rms_norm(
             value(x), value(self.scale, x.dtype), axes=axes, epsilon=self.epsilon

@@ -81,6 +81,13 @@ class MaxPooling2D(_Pooling):
     pool = staticmethod(ops.max_pool)
 
 
+class MaxPooling3D(_Pooling):
+    """The largest element of each window of a volume."""
+
+    rank = 3
+    pool = staticmethod(ops.max_pool)
+
+
 class AveragePooling1D(_Pooling):
     """The mean of each window of a sequence; padding does not count."""
 
@@ -92,6 +99,13 @@ class AveragePooling2D(_Pooling):
     """The mean of each window of an image; padding does not count."""
 
     rank = 2
+    pool = staticmethod(ops.average_pool)
+
+
+class AveragePooling3D(_Pooling):
+    """The mean of each window of a volume; padding does not count."""
+
+    rank = 3
     pool = staticmethod(ops.average_pool)
 
 
@@ -168,6 +182,13 @@ class GlobalAveragePooling2D(_GlobalPooling):
     pool = staticmethod(ops.mean)
 
 
+class GlobalAveragePooling3D(_GlobalPooling):
+    """The mean over all positions of a volume."""
+
+    rank = 3
+    pool = staticmethod(ops.mean)
+
+
 class GlobalMaxPooling1D(_GlobalPooling):
     """The maximum over all steps of a sequence."""
 
@@ -180,3 +201,88 @@ class GlobalMaxPooling2D(_GlobalPooling):
 
     rank = 2
     pool = staticmethod(ops.max)
+
+
+class GlobalMaxPooling3D(_GlobalPooling):
+    """The maximum over all positions of a volume."""
+
+    rank = 3
+    pool = staticmethod(ops.max)
+
+
+class _AdaptivePooling(Layer):
+    """Pools windows that are chosen so that the output has a given size.
+
+    Args:
+        output_size: The size of each spatial dimension of the output.
+        data_format: ``"channels_last"`` or ``"channels_first"``.
+    """
+
+    rank: int
+    pool: Any
+
+    examples_apart = True
+
+    def __init__(
+        self, output_size: Any, data_format: str | None = None, **keywords: Any
+    ) -> None:
+        super().__init__(**keywords)
+        self.output_size = sizes("output_size", output_size, self.rank)
+        self.data_format = standardize_data_format(data_format)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def call(self, inputs: Any) -> Any:
+        """Pools the inputs."""
+        return type(self).pool(
+            inputs, output_size=self.output_size, data_format=self.data_format
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
+            "output_size": list(self.output_size),
+            "data_format": self.data_format,
+        }
+
+
+class AdaptiveAveragePooling1D(_AdaptivePooling):
+    """The mean of as many windows of a sequence as the output has elements."""
+
+    rank = 1
+    pool = staticmethod(ops.adaptive_average_pool)
+
+
+class AdaptiveAveragePooling2D(_AdaptivePooling):
+    """The mean of as many windows of an image as the output has elements."""
+
+    rank = 2
+    pool = staticmethod(ops.adaptive_average_pool)
+
+
+class AdaptiveAveragePooling3D(_AdaptivePooling):
+    """The mean of as many windows of a volume as the output has elements."""
+
+    rank = 3
+    pool = staticmethod(ops.adaptive_average_pool)
+
+
+class AdaptiveMaxPooling1D(_AdaptivePooling):
+    """The maximum of as many windows of a sequence as the output has elements."""
+
+    rank = 1
+    pool = staticmethod(ops.adaptive_max_pool)
+
+
+class AdaptiveMaxPooling2D(_AdaptivePooling):
+    """The maximum of as many windows of an image as the output has elements."""
+
+    rank = 2
+    pool = staticmethod(ops.adaptive_max_pool)
+
+
+class AdaptiveMaxPooling3D(_AdaptivePooling):
+    """The maximum of as many windows of a volume as the output has elements."""
+
+    rank = 3
+    pool = staticmethod(ops.adaptive_max_pool)

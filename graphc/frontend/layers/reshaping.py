@@ -1,4 +1,4 @@
-"""Reshaping layers: the same elements in another arrangement, padded or cropped."""
+"""Reshaping layers: the same elements in another arrangement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from graphc.frontend import ops
 from graphc.frontend.config import standardize_data_format
-from graphc.frontend.layers.convolution import sizes
 from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
@@ -135,136 +134,3 @@ class RepeatVector(Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
         return {**super().get_config(), "n": self.n}
-
-
-def margins(name: str, given: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns at each side, from an integer, two integers or two pairs.
-
-    Raises:
-        ValueError: If `given` is none of these.
-    """
-    if isinstance(given, int):
-        return (given, given), (given, given)
-    if len(given) != 2:
-        raise ValueError(f"`{name}` should have two elements. Received: {name}={given}")
-    (a, b), (c, d) = [(g, g) if isinstance(g, int) else tuple(g) for g in given]
-    return (a, b), (c, d)
-
-
-class ZeroPadding2D(Layer):
-    """Zeros around images.
-
-    Args:
-        padding: Rows and columns: an integer, two integers, or two pairs.
-        data_format: ``"channels_last"`` or ``"channels_first"``.
-    """
-
-    examples_apart = True
-
-    def __init__(
-        self, padding: Any = (1, 1), data_format: str | None = None, **keywords: Any
-    ) -> None:
-        super().__init__(**keywords)
-        self.padding = margins("padding", padding)
-        self.data_format = standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=4)
-
-    def call(self, inputs: Any) -> Any:
-        """Pads the images."""
-        none = (0, 0)
-        if self.data_format == "channels_last":
-            return ops.pad(inputs, (none, *self.padding, none))
-        return ops.pad(inputs, (none, none, *self.padding))
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` makes an equal layer from."""
-        return {
-            **super().get_config(),
-            "padding": [list(p) for p in self.padding],
-            "data_format": self.data_format,
-        }
-
-
-class Cropping2D(Layer):
-    """Images without their margins.
-
-    Args:
-        cropping: Rows and columns: an integer, two integers, or two pairs.
-        data_format: ``"channels_last"`` or ``"channels_first"``.
-    """
-
-    examples_apart = True
-
-    def __init__(
-        self,
-        cropping: Any = ((0, 0), (0, 0)),
-        data_format: str | None = None,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(**keywords)
-        self.cropping = margins("cropping", cropping)
-        self.data_format = standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=4)
-
-    def call(self, inputs: Any) -> Any:
-        """Crops the images."""
-        first = 1 if self.data_format == "channels_last" else 2
-        starts, limits = [0] * 4, list(inputs.shape)
-        for axis, (before, after) in enumerate(self.cropping, first):
-            starts[axis], limits[axis] = before, limits[axis] - after
-        return ops.slice(
-            inputs, starts, [b - a for a, b in zip(starts, limits, strict=True)]
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` makes an equal layer from."""
-        return {
-            **super().get_config(),
-            "cropping": [list(p) for p in self.cropping],
-            "data_format": self.data_format,
-        }
-
-
-class UpSampling2D(Layer):
-    """Images made larger by repeating rows and columns.
-
-    Args:
-        size: The factors for rows and columns.
-        data_format: ``"channels_last"`` or ``"channels_first"``.
-        interpolation: ``"nearest"``.
-    """
-
-    examples_apart = True
-
-    def __init__(
-        self,
-        size: Any = (2, 2),
-        data_format: str | None = None,
-        interpolation: str = "nearest",
-        **keywords: Any,
-    ) -> None:
-        super().__init__(**keywords)
-        self.size = sizes("size", size, 2)
-        self.data_format = standardize_data_format(data_format)
-        if interpolation != "nearest":
-            raise ValueError(
-                "Expected `interpolation` to be 'nearest'."
-                f" Received: interpolation={interpolation!r}"
-            )
-        self.interpolation = interpolation
-        self.input_spec = InputSpec(ndim=4)
-
-    def call(self, inputs: Any) -> Any:
-        """Repeats rows and columns."""
-        first = 1 if self.data_format == "channels_last" else 2
-        x = ops.repeat(inputs, self.size[0], axis=first)
-        return ops.repeat(x, self.size[1], axis=first + 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` makes an equal layer from."""
-        return {
-            **super().get_config(),
-            "size": list(self.size),
-            "data_format": self.data_format,
-            "interpolation": self.interpolation,
-        }

@@ -25,7 +25,7 @@ class GraphModel(GraphCalls, Model):
             self,
             name=saved["name"],
             trainable=bool(saved["trainable"]),
-            dtype=dtype_policies.DTypePolicy(saved["dtype"]),
+            dtype=dtype_policies.get(saved["dtype"]),
         )
         self.restore(entry, graphs)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.frontend import trees
 from graphc.frontend.initial_values import Draw, initial_values_graph
-from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.keras_tensor import KerasTensor, normalized_types
 from graphc.frontend.layers.graph_layer import GraphCalls
 from graphc.frontend.program import Program
 from graphc.frontend.training import losses
@@ -66,7 +66,7 @@ def step_program(model: Model, kind: str) -> Program:
             )
         batch = _known_targets(model) or (x, target_types(model))
     types, structure = trees.flatten(batch, is_leaf=_is_type)
-    return step.trace(tuple(types), structure)
+    return step.trace(tuple(normalized_types(types, {}, named=False)), structure)
 
 
 def _known_targets(model: Model) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from graphc.frontend import trees
+from graphc.frontend.dtype_policies import FLOAT8
 from graphc.frontend.keras_tensor import KerasTensor, symbolic_leaves
 from graphc.frontend.layers.call_spec import shape_of
+from graphc.frontend.layers.float8 import Float8Layer
 from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.models.function import Function
@@ -260,6 +263,27 @@ class Model(Saving, Trainer, Layer):
             layer_range=layer_range,
         )
 
+    def quantize(
+        self, mode: str = FLOAT8, config: Any = None, filters: Any = None
+    ) -> None:
+        """Makes the built layers that can multiply 8-bit floats do so, as Keras does.
+
+        A model that was compiled has to be compiled anew: there are new weights.
+
+        Args:
+            mode: ``"float8"``.
+            config: Kept for Keras's signature.
+            filters: Which layers: a regular expression that is searched for in their
+                names, a list of these, or a function of a layer; all by default.
+
+        Raises:
+            ValueError: For another mode, or a layer that is quantized already.
+        """
+        for layer in self._flatten_layers():
+            if isinstance(layer, Float8Layer) and _is_chosen(layer, filters):
+                layer.quantize(mode, config)
+        self.reset_programs()
+
     def plot(
         self, to_file: str | os.PathLike[str] = "model.png", **options: Any
     ) -> Dot:
@@ -299,6 +323,13 @@ class Model(Saving, Trainer, Layer):
             "Models are not pickled: files that hold code are unsafe. Use"
             " model.save('model.graphc') and graphc.load_model."
         )
+
+
+def _is_chosen(layer: Layer, filters: Any) -> bool:
+    if filters is None or callable(filters):
+        return filters is None or bool(filters(layer))
+    patterns = [filters] if isinstance(filters, str) else filters
+    return any(re.search(pattern, layer.name) for pattern in patterns)
 
 
 def _inputs_of(shape: Any) -> Any:

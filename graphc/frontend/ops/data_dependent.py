@@ -41,7 +41,7 @@ def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
         One tensor int32 [count] for each axis.
 
     Raises:
-        GraphError: While tracing, where the count is not known.
+        GraphError: For a scalar, or while tracing, where the count is not known.
 
     Example:
         >>> import graphc
@@ -54,6 +54,8 @@ def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
         "keep the shape and mask with ops.where(condition, x, 0), or count with"
         " ops.count_nonzero",
     )
+    if not values.ndim:
+        refuse(f"Expected a tensor of rank 1 or more. Received: x={values}")
     return tuple(convert_to_tensor(row.astype(np.int32)) for row in values.nonzero())
 
 

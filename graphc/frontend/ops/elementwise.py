@@ -165,7 +165,9 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
             ir_ops.select(_apart(remainder, b), ir_ops.subtract(quotient, 1), quotient)
         )
     # From the exact remainder: the rounded quotient may already be the next number.
-    quotient = ir_ops.divide(ir_ops.subtract(a, remainder), b)
+    by_zero = equals(b, zero_like(b))
+    multiple = ir_ops.select(by_zero, a, ir_ops.subtract(a, remainder))
+    quotient = ir_ops.divide(multiple, b)
     lower = ir_ops.subtract(quotient, 1.0)
     quotient = ir_ops.select(_apart(remainder, b), lower, quotient)
     return tensor(ir_ops.round_nearest_even(quotient))
@@ -435,7 +437,9 @@ def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     zero = equals(larger, 0.0)
     ratio = ir_ops.divide(smaller, ir_ops.select(zero, 1.0, larger))
     root = ir_ops.sqrt(ir_ops.add(ir_ops.multiply(ratio, ratio), 1.0))
-    return tensor(ir_ops.multiply(larger, root))
+    # An infinity is longer than anything, NaN included.
+    endless = ir_ops.or_(equals(a, math.inf), equals(b, math.inf))
+    return tensor(ir_ops.select(endless, math.inf, ir_ops.multiply(larger, root)))
 
 
 @op

@@ -218,8 +218,9 @@ def angle(x: TensorLike) -> Tensor:
 def i0(x: TensorLike) -> Tensor:
     """The modified Bessel function of the first kind, of order 0."""
     operand = floats(x)
-    growth = ir_ops.exponential(ir_ops.abs_(operand))
-    return tensor(ir_ops.multiply(ir_ops.bessel_i0e(operand), growth))
+    # Not abs_, whose slope at 0 is 1: that of bessel_i0e does not make up for it.
+    size = ir_ops.multiply(operand, ir_ops.sign(operand))
+    return tensor(ir_ops.multiply(ir_ops.bessel_i0e(operand), ir_ops.exponential(size)))
 
 
 @op

@@ -10,14 +10,27 @@ from graphc.frontend.optimizers.optimizer import REGISTRY, Optimizer
 from graphc.frontend.variables import Variable
 
 
-def started_share(beta: float, step: Any) -> Any:
+def step_number(optimizer: Optimizer, dtype: str) -> Any:
+    """The number of the step that is being made, counted from 1."""
+    return optimizer.once(
+        ("step", dtype), lambda: ops.cast(optimizer.iterations + 1, dtype)
+    )
+
+
+def started_share(optimizer: Optimizer, beta: float, dtype: str) -> Any:
     """The share of an average that is of what was averaged: it started at 0.
 
     Args:
+        optimizer: Whose steps are averaged.
         beta: How much of the average is kept in each step.
-        step: The number of steps, a float scalar.
+        dtype: The dtype of the share.
     """
-    return 1.0 - ops.power(ops.cast(beta, step.dtype), step)
+
+    def share() -> Any:
+        step = step_number(optimizer, dtype)
+        return 1.0 - ops.power(ops.cast(beta, dtype), step)
+
+    return optimizer.once(("started share", beta, dtype), share)
 
 
 def move_average(
@@ -28,12 +41,16 @@ def move_average(
 
 
 def adam_rate(
-    optimizer: Optimizer, learning_rate: Any, dtype: Any, beta_1: float, beta_2: float
+    optimizer: Optimizer, learning_rate: Any, dtype: str, beta_1: float, beta_2: float
 ) -> Any:
     """The learning rate for the averages of Adam, which makes up for their start."""
-    step = ops.cast(optimizer.iterations + 1, dtype)
-    first, second = started_share(beta_1, step), started_share(beta_2, step)
-    return ops.cast(learning_rate, dtype) * ops.sqrt(second) / first
+
+    def rate() -> Any:
+        first = started_share(optimizer, beta_1, dtype)
+        second = started_share(optimizer, beta_2, dtype)
+        return ops.cast(learning_rate, dtype) * ops.sqrt(second) / first
+
+    return optimizer.once(("adam rate", dtype), rate)
 
 
 class Adam(Optimizer):

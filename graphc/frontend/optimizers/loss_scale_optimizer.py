@@ -102,8 +102,10 @@ class LossScaleOptimizer(Optimizer):
             )
             scale = self._dynamic_scale
             unscaled = [
-                None if gradient is None else gradient / ops.cast(scale, gradient.dtype)
-                for gradient in grads
+                gradient
+                if gradient is None or variable.overwrite_with_gradient
+                else gradient / ops.cast(scale, gradient.dtype)
+                for gradient, variable in zip(grads, variables, strict=True)
             ]
             self._assign_where(
                 finite,

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.frontend import ops
-from graphc.frontend.optimizers.adam import move_average, started_share
+from graphc.frontend.optimizers.adam import (
+    move_average,
+    started_share,
+    step_number,
+)
 from graphc.frontend.optimizers.optimizer import REGISTRY, Optimizer
 from graphc.frontend.variables import Variable
 
@@ -73,11 +77,9 @@ class Adamax(_MomentOptimizer):
     def update_step(
         self, gradient: Any, variable: Variable, learning_rate: Any
     ) -> None:
-        gradient = ops.cast(gradient, variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype) / started_share(
-            self.beta_1, step
-        )
+        dtype = variable.dtype
+        gradient = ops.cast(gradient, dtype)
+        rate = ops.cast(learning_rate, dtype) / started_share(self, self.beta_1, dtype)
         average, largest = self._moments(variable)
         move_average(self, average, gradient, self.beta_1)
         self.assign(largest, ops.maximum(self.beta_2 * largest, ops.abs(gradient)))
@@ -118,22 +120,26 @@ class Nadam(_MomentOptimizer):
         return self.beta_1 * (1.0 - 0.5 * decayed)
 
     def begin_update(self) -> None:
-        step = ops.cast(self.iterations + 1, self._product.dtype)
+        step = step_number(self, self._product.dtype)
         self.assign(self._product, self._product * self._momentum(step))
 
     def update_step(
         self, gradient: Any, variable: Variable, learning_rate: Any
     ) -> None:
         gradient = ops.cast(gradient, variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        now, next_one = self._momentum(step), self._momentum(step + 1.0)
+        step = step_number(self, variable.dtype)
+        now, next_one = self.once(
+            ("momenta", variable.dtype),
+            lambda: (self._momentum(step), self._momentum(step + 1.0)),
+        )
         product = ops.cast(self._product, variable.dtype)
         average, squares = self._moments(variable)
         move_average(self, average, gradient, self.beta_1)
         move_average(self, squares, ops.square(gradient), self.beta_2)
         ahead = next_one * average / (1.0 - product * next_one)
         ahead = ahead + (1.0 - now) * gradient / (1.0 - product)
-        root = ops.sqrt(squares / started_share(self.beta_2, step))
+        share = started_share(self, self.beta_2, variable.dtype)
+        root = ops.sqrt(squares / share)
         rate = ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, ahead * rate / (root + self.epsilon))
 
@@ -157,13 +163,14 @@ class Lamb(_MomentOptimizer):
     def update_step(
         self, gradient: Any, variable: Variable, learning_rate: Any
     ) -> None:
-        gradient = ops.cast(gradient, variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
+        dtype = variable.dtype
+        gradient = ops.cast(gradient, dtype)
         average, squares = self._moments(variable)
         move_average(self, average, gradient, self.beta_1)
         move_average(self, squares, ops.square(gradient), self.beta_2)
-        root = ops.sqrt(squares / started_share(self.beta_2, step)) + self.epsilon
-        update = average / started_share(self.beta_1, step) / root
+        root = ops.sqrt(squares / started_share(self, self.beta_2, dtype))
+        update = average / started_share(self, self.beta_1, dtype)
+        update = update / (root + self.epsilon)
         size = ops.sqrt(ops.sum(ops.square(variable)))
         update_size = ops.sqrt(ops.sum(ops.square(update)))
         both = ops.logical_and(size > 0, update_size > 0)

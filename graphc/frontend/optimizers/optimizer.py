@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from graphc.frontend.naming import auto_name, snake_case
 from graphc.frontend.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from graphc.frontend.registry import Registry
 from graphc.frontend.stateless import call_stateless
-from graphc.frontend.tracing import name_scope
+from graphc.frontend.tracing import current_trace, here, name_scope, replay
 from graphc.frontend.training import schedules
 from graphc.frontend.training.schedules import LearningRateSchedule
 from graphc.frontend.variables import Variable
@@ -93,6 +93,7 @@ class Optimizer:
         self._accumulators: list[Variable] = []
         self._excluded: set[int] = set()
         self._excluded_names: list[str] = []
+        self._shared: dict[Hashable, Any] | None = None
         self._iterations = self._track(np.zeros((), np.int32), "iteration")
         self._learning_rate = self._checked_learning_rate(learning_rate)
 
@@ -471,13 +472,34 @@ class Optimizer:
     def _update(self, grads: list[Any], variables: list[Variable]) -> None:
         grads = self._clip_gradients(grads)
         self._apply_weight_decay(variables)
-        learning_rate = self.learning_rate
-        self.begin_update()
-        for gradient, variable in zip(grads, variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
+        learning_rate, place = self.learning_rate, here()
+        self._shared = {}
+        try:
+            self.begin_update()
+            for gradient, variable in zip(grads, variables, strict=True):
+                replay(place, self.update_step, gradient, variable, learning_rate)
+        finally:
+            self._shared = None
 
     def begin_update(self) -> None:
         """Updates state that is not of one variable, before all `update_step`."""
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns, computed once in the update of all variables.
+
+        For what follows from the number of the step, such as a rate, and would
+        otherwise be in the graph once for each variable.
+
+        Args:
+            key: Tells it from what else is kept; holds the dtype, if that matters.
+            compute: Computes it. Must not read what the update changes.
+        """
+        if self._shared is None:
+            return compute()
+        place = current_trace(), key  # a trace does not see what is inside another
+        if place not in self._shared:
+            self._shared[place] = compute()
+        return self._shared[place]
 
     def update_step(
         self, gradient: Any, variable: Variable, learning_rate: Any

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc.frontend import trees
-from graphc.frontend.keras_tensor import KerasTensor
+from graphc.frontend.keras_tensor import KerasTensor, normalized_types
 from graphc.frontend.layers.call_spec import CALL_CONTEXT
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.program import LARGEST_SIZE
@@ -23,7 +23,6 @@ from graphc.frontend.tensor import Tensor, TracedTensor
 from graphc.frontend.tracing import Trace, replay, value
 from graphc.frontend.variables import Variable
 from graphc.ir import Graph, Location, TensorType
-from graphc.ir.dims import Dim, SymbolicDim, substitute
 from graphc.ir.values import sanitize_name
 
 TENSOR = "__tensor__"
@@ -273,26 +272,6 @@ def anonymous(location: Location) -> Location:
     return Location(
         file, location.line, location.column, location.path, location.origin
     )
-
-
-def normalized_types(
-    types: Sequence[TensorType], sizes: Mapping[str, int]
-) -> list[TensorType]:
-    """`types` with sizes put for symbols, and the others but ``B`` named in order.
-
-    Symbols of unknown sizes have numbers that depend on what else a process did.
-    """
-    names: dict[str, Dim] = dict(sizes)
-    for type in types:
-        for dim in type.shape:
-            for symbol in _symbols(dim):
-                if symbol != "B" and symbol not in names:
-                    names[symbol] = SymbolicDim.symbol(f"N{len(names) - len(sizes)}")
-    return [t.with_shape(substitute(d, names) for d in t.shape) for t in types]
-
-
-def _symbols(dim: Dim) -> list[str]:
-    return sorted(dim.symbols()) if isinstance(dim, SymbolicDim) else []
 
 
 def _added_losses(layer: Layer | None) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.frontend import constraints, regularizers
-from graphc.frontend.keras_tensor import Operation
+from graphc.frontend.keras_tensor import Operation, normalized_types
 from graphc.frontend.layers.call_spec import signature_of
 from graphc.frontend.layers.graph_layer import GraphCalls, signature_entries
 from graphc.frontend.layers.layer import Layer
@@ -18,7 +18,6 @@ from graphc.frontend.serialization.capture import (
     CapturedCall,
     capture_call,
     capture_function,
-    normalized_types,
 )
 from graphc.frontend.serialization.functional import (
     TENSORS_ONLY,

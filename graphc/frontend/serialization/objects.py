@@ -59,6 +59,7 @@ _MODULES: dict[str, Callable[..., Any]] = {
     "keras.constraints": constraints.deserialize,
     "keras.optimizers.schedules": schedules.deserialize,
     "keras.activations": activations.deserialize,
+    "keras.dtype_policies": dtype_policies.deserialize,
 }
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,18 @@ from typing import Any
 import numpy as np
 
 from graphc.files.atomic_file import write_file
-from graphc.files.container import checked_path, digest_of
+from graphc.files.container import checked_path
 from graphc.files.opening import opened
-from graphc.files.tensors import file_size, read_header, read_tensors
+from graphc.files.tensors import (
+    FORMAT,
+    UNSEALED,
+    WEIGHTS,
+    Seal,
+    file_size,
+    read_header,
+    read_tensors,
+    sealed,
+)
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.serialization.model_file import state_chunks
 from graphc.frontend.serialization.variable_paths import (
@@ -26,9 +34,6 @@ from graphc.ir import TensorType
 from graphc.ir.errors import LoadError
 
 SUFFIX = ".safetensors"
-FORMAT = "graphc-weights"
-DIGEST = "sha256"
-_NO_DIGEST = "0" * 64
 
 SHOWN = 5
 """How many mismatches an error lists."""
@@ -56,12 +61,7 @@ def save_weights(
             f"Model '{model.name}' is not built, so it has no weights yet. Build it"
             " with model.build(input_shape) or by calling it."
         )
-    # The digest covers the header with zeros in its own place.
-    chunks = state_chunks(state, {"format": FORMAT, DIGEST: _NO_DIGEST})
-    found = digest_of(chunks).encode()
-    write_file(
-        path, [bytes(chunks[0]).replace(_NO_DIGEST.encode(), found, 1), *chunks[1:]]
-    )
+    write_file(path, sealed(state_chunks(state, {FORMAT: WEIGHTS, **UNSEALED})))
 
 
 def load_weights(
@@ -92,20 +92,10 @@ def load_weights(
     with opened(path) as file:
         header = read_header(file, file_size(file))
         targets = match_variables(model, header.types, skip_mismatch)
-        digest = _started_digest(header.text, header.metadata)
-        arrays = dict(read_tensors(file, header, [digest]))
-        wanted = header.metadata.get(DIGEST)
-        ours = header.metadata.get("format") == FORMAT
-        if (wanted is not None or ours) and digest.hexdigest() != wanted:
-            raise LoadError("digest mismatch: the weights are damaged")
+        seal = Seal(header)
+        arrays = dict(read_tensors(file, header, [seal]))
+        seal.check()
     assign_all([(variable, arrays[name]) for variable, name in targets])
-
-
-def _started_digest(text: bytes, metadata: Mapping[str, str]) -> Any:
-    wanted = metadata.get(DIGEST)
-    if wanted is not None:
-        text = text.replace(wanted.encode(), _NO_DIGEST.encode(), 1)
-    return hashlib.sha256(text)
 
 
 def match_variables(

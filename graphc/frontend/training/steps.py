@@ -15,6 +15,7 @@ from graphc.frontend.program import Program, Slot, array_type, trace_program
 from graphc.frontend.tracing import Trace
 from graphc.frontend.variables import Variable, assign_all
 from graphc.ir import Graph, TensorType
+from graphc.ir.collection import collection_paused
 from graphc.ir.dims import SymbolicDim
 from graphc.ir.errors import UnknownDimError
 
@@ -42,7 +43,7 @@ class Step:
         self.programs: dict[Any, Program] = {}
         self.blocks: dict[Program, Program] = {}
         self.status: Callable[[str], None] | None = None
-        self._last: tuple[Any, Any, Program | None] = (None, None, None)
+        self._last: tuple[Any, Any, Any, Program | None] = (None, None, None, None)
         self._fresh: list[tuple[Variable, Any]] | None = None
         self._order: tuple[Any, list[str]] = (None, [])
 
@@ -51,14 +52,17 @@ class Step:
 
         Returns the outputs in their structure, with unwrapped arrays as leaves.
         """
-        arrays, structure = trees.flatten(batch)
+        known_structure, known_types, known_key, program = self._last
+        if type(batch) is tuple and [type(x) for x in batch] == known_types:
+            arrays, structure = batch, known_structure
+        else:
+            arrays, structure = trees.flatten(batch)
         key = [(a.dtype, a.shape[1:]) for a in arrays]
-        known_structure, known_key, program = self._last
         if program is None or key != known_key or structure != known_structure:
             program = self.program_for(arrays, structure)
             # One that was traced for a batch size is not for others.
             known = program if program.graph.symbols else None
-            self._last = (structure, key, known)
+            self._last = structure, _leaf_types(batch, arrays), key, known
         return program(arrays)
 
     def graph_and_arrays(self, batch: Any) -> tuple[Graph, list[Any]]:
@@ -110,6 +114,7 @@ class Step:
             # The model's Python asks for the batch size: trace for this very size.
             return self.trace(types, structure)
 
+    @collection_paused()
     def trace(self, types: tuple[TensorType, ...], structure: Any) -> Program:
         """Traces the step for a batch of these types."""
         if self.status is not None:
@@ -133,6 +138,14 @@ class Step:
         if self.status is not None:
             self.status("")
         return program
+
+
+def _leaf_types(batch: Any, leaves: Sequence[Any]) -> list[type] | None:
+    """The types of the items of a tuple of leaves, which need not be looked for again."""
+    flat = type(batch) is tuple and len(batch) == len(leaves)
+    if not flat or any(x is not leaf for x, leaf in zip(batch, leaves, strict=True)):
+        return None
+    return [type(leaf) for leaf in leaves]
 
 
 def _with_batch_symbol(types: Sequence[TensorType]) -> tuple[TensorType, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
+from graphc.files.lock import read_locked
 from graphc.frontend import optimizers, trees
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
@@ -120,6 +122,7 @@ class Trainer(Objective):
         precision: str = "float32",
         check: str | None = None,
         memory_budget: int | str | None = None,
+        lock: str | PathLike[str] | None = None,
     ) -> None:
         """Configures the model for training.
 
@@ -147,11 +150,13 @@ class Trainer(Objective):
             memory_budget: The bytes that a step may need by prediction, as a number or
                 as text such as ``"20GiB"``: values are computed again for the backward
                 part, and the batch is cut into parts, until it fits.
+            lock: A lock file of ``graphc tune``, as in `graphc.compile`.
 
         Raises:
             ValueError: For an unknown optimizer, loss or metric, naming the nearest.
             TargetError: For an unknown or unavailable target.
             PassError: For an unknown precision.
+            LoadError: If the lock file cannot be read, or is damaged.
         """
         self.check_initialized()  # type: ignore[attr-defined]
         self._compile_location = Location.capture()
@@ -167,6 +172,7 @@ class Trainer(Objective):
             precision=precision,
             memory_budget=memory_budget,
             check=check,
+            lock=None if lock is None else read_locked(lock),
         )
         self._compile_config = {
             "optimizer": optimizer,

@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.importers.stablehlo.expressions import OF_BOOL, comparison
-from graphc.importers.stablehlo.function import Importer, Operation
+from graphc.importers.stablehlo.function import (
+    Importer,
+    Operation,
+    captured_operands,
+    captured_values,
+    region_graph,
+)
+from graphc.ir.graph import lookup
 from graphc.ir.opdef import OPS, Kind, OpDef
 from graphc.ir.ops import (
     add,
     and_,
     bitcast_convert,
     bitcast_reshape,
+    clamp,
     compare,
     convert,
     or_,
@@ -23,6 +31,7 @@ from graphc.ir.ops import (
     shift_right_logical,
     xor,
 )
+from graphc.ir.ops.shape import expand
 from graphc.ir.types import BOOL, DTYPES, DType
 from graphc.ir.values import Literal, Operand
 
@@ -40,6 +49,13 @@ def plain(op: Operation, *operands: Operand) -> Any:
     return OPS[name](*operands)
 
 
+def clamp_(op: Operation, low: Operand, x: Operand, high: Operand) -> Any:
+    """The numbers between two others; false is less than true."""
+    if x.type.dtype is BOOL:
+        return and_(or_(x, low), high)
+    return clamp(low, x, high)
+
+
 def convert_(op: Operation, x: Operand) -> Any:
     """A conversion to the result's dtype."""
     return convert(x, dtype=op.type.dtype)
@@ -53,6 +69,23 @@ def compare_(op: Operation, a: Operand, b: Operand) -> Any:
     if total and a.type.dtype.is_float:
         a, b = total_order(a), total_order(b)
     return compare(a, b, direction=direction)
+
+
+def map_(op: Operation, *operands: Operand) -> Any:
+    """What a region computes of each element, for all elements at once."""
+    op.attribute("dimensions")
+    (region,) = op.raw.regions
+    captured = captured_values([region])
+    graph = region_graph(op, region, "map", captured)
+    given = [*operands, *captured_operands(op.reader, captured)]
+    values = dict(zip(graph.parameters, given, strict=True))
+    for node in graph.nodes:
+        if node.op.kind is not Kind.ELEMENTWISE or len(node.results) > 1:
+            raise op.refuse("the region is not elementwise", node.op.name)
+        read = [lookup(values, operand) for operand in node.operands]
+        values[node.result] = node.op(*read, **node.attributes)
+    op.reader.session.module.remove(graph)
+    return expand(lookup(values, graph.results[0]), op.type.shape, [])
 
 
 def total_order(x: Any) -> Any:
@@ -118,7 +151,9 @@ def _ones(dtype: DType) -> int:
 
 IMPORTERS: dict[str, Importer] = {
     "stablehlo.bitcast_convert": bitcast,
+    "stablehlo.clamp": clamp_,
     "stablehlo.compare": compare_,
     "stablehlo.convert": convert_,
+    "stablehlo.map": map_,
     "stablehlo.reduce_precision": reduce_precision,
 }

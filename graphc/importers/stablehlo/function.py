@@ -101,7 +101,7 @@ class Operation:
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute in plain Python, or `default`.
 
-        Integers, booleans, strings and symbols are themselves, arrays and dense
+        Numbers, booleans, strings and symbols are themselves, arrays and dense
         integers lists; others stay as they are.
         """
         self._read.add(name)
@@ -128,7 +128,7 @@ class Operation:
 
 def _plain(attribute: Any) -> Any:
     match attribute:
-        case ir.BoolAttr() | ir.IntegerAttr() | ir.StringAttr():
+        case ir.BoolAttr() | ir.IntegerAttr() | ir.FloatAttr() | ir.StringAttr():
             return attribute.value
         case ir.FlatSymbolRefAttr():
             return attribute.value

@@ -30,6 +30,13 @@ def broadcast_in_dim(op: Operation, x: Operand) -> Any:
     return ops.broadcast_in_dim(x, shape=op.type.shape, dims=dims)
 
 
+def broadcast(op: Operation, x: Operand) -> Any:
+    """A broadcast by dimensions in front."""
+    sizes = op.attribute("broadcast_sizes")
+    dims = [len(sizes) + d for d in range(x.type.rank)]
+    return ops.broadcast_in_dim(x, shape=op.type.shape, dims=dims)
+
+
 def reshape(op: Operation, x: Operand) -> Any:
     """A reshape; nothing where the shape stays."""
     return x if x.type == op.type else ops.reshape(x, shape=op.type.shape)
@@ -96,10 +103,19 @@ def get_dimension_size(op: Operation, x: Operand) -> Any:
     return Literal(x.type.static_shape[op.attribute("dimension")], I32)
 
 
+def _sized(importer: Importer) -> Importer:
+    """For an operation whose last operand is the shape that its type says as well."""
+    return lambda op, *operands: importer(op, *operands[:-1])
+
+
 IMPORTERS: dict[str, Importer] = {
+    "stablehlo.broadcast": broadcast,
     "stablehlo.broadcast_in_dim": broadcast_in_dim,
     "stablehlo.concatenate": concatenate,
     "stablehlo.constant": constant,
+    "stablehlo.dynamic_broadcast_in_dim": _sized(broadcast_in_dim),
+    "stablehlo.dynamic_iota": _sized(iota),
+    "stablehlo.dynamic_reshape": _sized(reshape),
     "stablehlo.dynamic_slice": dynamic_slice,
     "stablehlo.dynamic_update_slice": dynamic_update_slice,
     "stablehlo.get_dimension_size": get_dimension_size,

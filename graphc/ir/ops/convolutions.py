@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class DimensionOrder:
         return (self.outer, self.inner, *self.spatial)
 
 
+@lru_cache(maxsize=1024)
 def parse_labels(
     labels: str, *ranks: int
 ) -> tuple[DimensionOrder, DimensionOrder, DimensionOrder]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from graphc.ir.graph import Node
 from graphc.ir.values import Value
 from graphc.passes.effects import Effects
-from graphc.passes.fusion.costs import MAX_EPILOGUE, MAX_LOADS, nbytes
-from graphc.passes.fusion.group import KERNELS_OF_ELEMENTS, Group, joint
-from graphc.passes.fusion.grouping import is_local, misfit
+from graphc.passes.fusion.costs import nbytes
+from graphc.passes.fusion.group import Group
 from graphc.passes.fusion.network import Network
-from graphc.passes.fusion.roles import is_empty, outside_reason
+from graphc.passes.fusion.obstacles import obstacle
+from graphc.passes.fusion.roles import outside_reason
 from graphc.passes.ledger import NodeSnapshot, Refusal, snapshot
 from graphc.passes.rewrite import Rewriter
 
@@ -110,54 +110,13 @@ def _reason(
     (part, *_) = (p for p in reader.parts if value in p.reads)
     home = next(p for p in maker.parts if value.node in p.members)
     assert value.node is not None
+    if maker.kind == "contraction" and part.kind in ("reduction", "contraction"):
+        return obstacle(network, home, part, value, max_nodes) or LATE
     for node in part.members:
         if reason := network.refused.get((value.node, node)):
             return reason
-    return _obstacle(network, home, part, value, max_nodes) or LATE
+    return obstacle(network, home, part, value, max_nodes) or LATE
 
 
 def _outside(node: Node) -> str:
     return outside_reason(node, Effects()) or "it is its operand in another shape"
-
-
-def _alone(group: Group) -> str:
-    """Why a group is one node that others do not join."""
-    (node, *_) = group.members
-    if is_empty(node):
-        return f"an operand or result of {node.op.name} has no elements"
-    return f"{node.op.name} is a kernel of its own"
-
-
-def _obstacle(
-    network: Network, maker: Group, reader: Group, value: Value, max_nodes: int
-) -> str:
-    """What forbids that `reader` and `maker` become one; empty if nothing does."""
-    for group in (maker, reader):
-        if group.kind not in KERNELS_OF_ELEMENTS:
-            return _alone(group)
-    if not reader.computes(value):
-        return misfit(reader, value)
-    if maker.kind == "contraction":
-        if reader.kind == "reduction":
-            return "a reduction does not follow a dot in its kernel"
-        if reader.kind == "contraction":
-            return "the kernel has a dot already"
-        if not is_local(network, reader):
-            return "the epilogue would read elements at other places"
-        if maker.work + reader.work > MAX_EPILOGUE:
-            return "the epilogue has too much work"
-    if maker.size + reader.size > max_nodes:
-        return f"one kernel would have more than {max_nodes} nodes"
-    changes = joint(maker.space, reader.space)
-    if changes is None:
-        return "the loops are others"
-    if len({*network.loads(maker), *network.loads(reader)}) > MAX_LOADS:
-        return f"one kernel would read more than {MAX_LOADS} tensors"
-    if network.leads_around(maker, reader):
-        return "a path leads around the group"
-    _, change, reader_change = changes
-    assert value.node is not None
-    made_at = change(maker.members[value.node])
-    if any(at is None or reader_change(at) != made_at for at in reader.reads[value]):
-        return "its elements are made and read at different places of the loops"
-    return ""

@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 
 from graphc.ir.graph import Node
-from graphc.ir.opdef import Trait
+from graphc.ir.opdef import Kind, Trait
 from graphc.ir.printer import value_names
 from graphc.ir.values import Attributes, sanitize_name
 from graphc.passes.fusion.costs import arithmetic
@@ -110,5 +110,6 @@ def kernel_name(nodes: list[Node]) -> str:
 
 def _main(nodes: list[Node]) -> Node:
     """The node that says most about what a kernel does: the costliest, or the last."""
-    heavy = [n for n in nodes if Trait.ACCUMULATES in n.op.traits]
+    products = [n for n in nodes if n.op.kind is Kind.CONTRACTION]
+    heavy = products or [n for n in nodes if Trait.ACCUMULATES in n.op.traits]
     return max(reversed(heavy or nodes), key=arithmetic)

@@ -1,7 +1,8 @@
 """Refining: moves nodes between groups, and merges groups, where that saves bytes.
 
 Grouping has put each node with those that read it. A value that must be in memory
-anyway may be cheaper where its operands are made: as the epilogue of a dot, say.
+anyway may be cheaper where its operands are made: as the epilogue of a dot, say. Sums
+of its rows can be part of that epilogue.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from graphc.passes.fusion.group import (
 )
 from graphc.passes.fusion.grouping import is_local
 from graphc.passes.fusion.network import Network
+from graphc.passes.fusion.obstacles import obstacle
 from graphc.passes.fusion.roles import Role
 
 LOOPS = ("pointwise", "reduction")
@@ -29,6 +31,9 @@ LOOPS = ("pointwise", "reduction")
 
 def refine(network: Network, max_nodes: int) -> None:
     """Gives stored values to the groups that make their operands; merges siblings."""
+    for group in dict.fromkeys(network.groups.values()):
+        if group.kind == "reduction":
+            _give_to_contraction(network, group, max_nodes)
     for node in network.graph.nodes:
         group = network.groups.get(node)
         if group is not None and group.kind in LOOPS:
@@ -38,6 +43,27 @@ def refine(network: Network, max_nodes: int) -> None:
 
 
 # -- giving nodes back -----------------------------------------------------------------
+
+
+def _give_to_contraction(network: Network, group: Group, max_nodes: int) -> None:
+    """Merges `group` with one that makes tiles which it reduces, if it does.
+
+    That saves reading them, and writing them if nobody else needs them. What `group`
+    writes is the same.
+    """
+    made: dict[Group, list[Value]] = {}
+    for value in sorted(network.loads(group), key=nbytes, reverse=True):
+        maker = network.groups.get(value.node) if value.node is not None else None
+        if maker is not None and maker.kind == "contraction":
+            made.setdefault(maker, []).append(value)
+    for maker, values in made.items():
+        found = joint(maker.space, group.space)
+        if found is not None and not any(
+            obstacle(network, maker, group, value, max_nodes) for value in values
+        ):
+            network.merge(maker, group, found)
+            maker.kind = "contraction"
+            return
 
 
 def _give_back(network: Network, node: Node, group: Group, max_nodes: int) -> None:

@@ -221,6 +221,7 @@ def double_negation(node: Node) -> Replacement:
 
 @RULES.rule(
     "add",
+    reads_any=("negate",),
     examples=[
         *example(lambda x, y: add(x, negate(y)), "T[8]", "T[8]"),
         *example(lambda x, y: add(negate(x), y), "T[8]", "T[8]"),
@@ -238,6 +239,7 @@ def add_negated(node: Node) -> Replacement:
 
 @RULES.rule(
     "subtract",
+    reads_any=("negate",),
     examples=example(lambda x, y: subtract(x, negate(y)), "T[8]", "T[8]"),
 )
 def subtract_negated(node: Node) -> Replacement:

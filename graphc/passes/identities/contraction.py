@@ -341,6 +341,7 @@ def _features(s: Any, like: Any) -> Any:
 @FOLDING.rule(
     "multiply",
     numerics=REASSOCIATES,
+    reads_any=tuple(op.name for op in CONTRACTIONS),
     examples=_example(lambda y, s, t: multiply(y, _features(s, y))),
 )
 def scale_weights(node: Node) -> Replacement:
@@ -418,6 +419,7 @@ def _with_features(node: Node) -> tuple[Operand, Node] | None:
 @FOLDING.rule(
     "multiply",
     numerics=REASSOCIATES,
+    reads_any=("broadcast_in_dim",),
     examples=[
         *_example(
             lambda y, s, t: multiply(add(y, _features(t, y)), _features(s, y)),
@@ -444,6 +446,7 @@ def scale_then_shift(node: Node) -> Replacement:
 @FOLDING.rule(
     "add",
     numerics=REASSOCIATES,
+    reads_any=("broadcast_in_dim",),
     examples=[
         *_example(
             lambda y, s, t: add(

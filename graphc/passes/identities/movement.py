@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Node
-from graphc.ir.opdef import Kind
+from graphc.ir.opdef import Kind, Trait
 from graphc.ir.ops import (
     add,
     broadcast_in_dim,
@@ -50,6 +50,7 @@ MOST_REBUILT = 8
 
 @RULES.rule(
     Kind.ELEMENTWISE,
+    reads_any=(Trait.MOVES_DATA,),
     examples=[
         *example(
             lambda x: exponential(broadcast_in_dim(x, shape=[3, 4], dims=[1])), "f32[4]"

@@ -31,6 +31,7 @@ RULES = RuleSet()
 
 @RULES.rule(
     Kind.ELEMENTWISE,
+    reads_any=(Kind.BROADCAST,),
     examples=[
         *example(lambda x: add(x, _filled(2, [8])), "T[8]"),
         *example(lambda x, s: add(x, _filled(s, [8])), "T[8]", "T[]"),

@@ -51,6 +51,10 @@ class OutlineRepeats(ModulePass):
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
+        if graph.symbols:
+            reason = "what is worth copying depends on sizes, which are not bound"
+            rewriter.refuse(graph.return_node, "outline", reason)
+            return False
         for each in graph.reachable():
             rewriter.ledger.visits += len(each)
             if not each.attributes.get(FUSED) and len(each) >= 2 * self.min_nodes:

@@ -111,12 +111,28 @@ WEIGHT_GRADIENT = convolution(
 )
 """The gradient of the weights of a convolution: its window is as large as an image."""
 
+TILE_SUMS = """
+    graph @tile_sums(%x: f32[80,40], %w: f32[40,37], %z: f32[80,37])
+        -> (f32[5,37], f32[80,37], f32[5,37], f32[5,37]) {
+      %p = dot_general(%x, %w) {contract=[[1],[0]]} : f32[80,37]
+      %y = multiply(%p, %z) : f32[80,37]
+      %r = reshape(%y) {shape=[5,16,37]} : f32[5,16,37]
+      %s = reduce_sum(%r) {axes=[1]} : f32[5,37]
+      %d = multiply(%y, %p) : f32[80,37]
+      %e = reshape(%d) {shape=[5,16,37]} : f32[5,16,37]
+      %t = reduce_sum(%e) {axes=[1]} : f32[5,37]
+      %u = reduce_max(%r) {axes=[1]} : f32[5,37]
+      return %s, %y, %t, %u
+    }"""
+"""A product, with the sums and the maxima of 16 of its rows each."""
+
 CASES = {
     "odd sizes": matmul(70, 50, 35, "f32"),
     "a bias and gelu": linear_gelu(40, 24, 48),
     "batches": BATCHED,
     "two products": GATED,
     "prepared operands": PREPARED,
+    "sums of rows": TILE_SUMS,
     "strides": convolution(
         (2, 9, 9, 16), (3, 3, 16, 24), (2, 5, 5, 24), strides="[2,2]"
     ),
@@ -165,6 +181,15 @@ MORE = {
         batch_groups=2,
         dtype="f32",
     ),
+    "sums behind a convolution": """
+        graph @f(%x: f32[4,8,8,5], %w: f32[3,3,5,16]) -> (f32[4,8,8,16], f32[16,16]) {
+          %y = convolution(%x, %w) {batch_groups=1, groups=1, input_dilation=[1,1],
+            kernel_dilation=[1,1], labels="b01f_01io->b01f", padding=[[1,1],[1,1]],
+            strides=[1,1]} : f32[4,8,8,16]
+          %r = reshape(%y) {shape=[16,16,16]} : f32[16,16,16]
+          %s = reduce_sum(%r) {axes=[1]} : f32[16,16]
+          return %y, %s
+        }""",
     "one spatial dimension": convolution(
         (3, 20, 16),
         (4, 16, 8),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ml_dtypes import finfo
 
 from graphc.codegen.triton.attention import attention_kernel, supports
 from graphc.codegen.triton.kernel import Kernel
@@ -16,6 +15,7 @@ from graphc.ir import Node, OpDef, parse
 from graphc.ir.tolerance import node_ulp
 from graphc.runtime.triton_compile import Compiler
 from graphc.runtime.triton_device import Device, stored_nbytes
+from graphc.testing.equivalence import assert_close
 from tests.codegen.triton.attention_cases import PIECES, Use, expected
 
 pytestmark = pytest.mark.triton
@@ -71,7 +71,7 @@ def check(op: OpDef, use: Use, device: Device, rng: np.random.Generator) -> None
     kernel = replace(kernel, constants={"BLOCK_M": 16, "BLOCK_N": 16})
     wanted = expected(node, arrays)
     for got, want in zip(launched(device, kernel, arrays), wanted, strict=True):
-        assert_near(got, want, node_ulp(node))
+        assert_close(got, want, node_ulp(node))
 
 
 def launched(device: Device, kernel: Kernel, arrays: list[Array]) -> list[Array]:
@@ -90,15 +90,6 @@ def launched(device: Device, kernel: Kernel, arrays: list[Array]) -> list[Array]
     return found
 
 
-def assert_near(found: Array, wanted: Array, ulp: float) -> None:
-    """Asserts that results are as near as the op says; infinities are themselves."""
-    got, want = found.astype(np.float64), wanted.astype(np.float64)
-    finite = np.isfinite(want)
-    np.testing.assert_array_equal(got[~finite], want[~finite])
-    unit = float(finfo(wanted.dtype).eps) * np.max(np.abs(want[finite]), initial=0)
-    np.testing.assert_allclose(got[finite], want[finite], rtol=0, atol=ulp * unit)
-
-
 def test_operands_that_are_one_value_share_an_argument(
     kernel_device: Device, rng: np.random.Generator
 ):
@@ -111,7 +102,7 @@ def test_operands_that_are_one_value_share_an_argument(
     assert kernel.arguments == ("q_ptr", "y_ptr")
     x = rng.normal(size=(1, 17, 2, 16)).astype(np.float32)
     (found,) = launched(kernel_device, kernel, [x])
-    assert_near(found, expected(node, [x])[0], node_ulp(node))
+    assert_close(found, expected(node, [x])[0], node_ulp(node))
 
 
 def only_node(text: str) -> Node:

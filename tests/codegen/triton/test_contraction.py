@@ -34,6 +34,7 @@ from tests.codegen.triton.contraction_cases import (
     CASES,
     GATED,
     MORE,
+    TILE_SUMS,
     convolution,
     linear_gelu,
     matmul,
@@ -87,6 +88,23 @@ def test_kernels_agree_with_the_reference(
 ):
     graph = parse(text)
     check(graph, random_arrays(graph, rng), kernel_device)
+
+
+def test_parts_of_tiles_that_reach_beyond_the_end_are_not_stored(
+    kernel_device: Device, rng: np.random.Generator
+):
+    graph = parse(TILE_SUMS)
+    sizes = {**SMALL.constants, "BLOCK_M": 32}
+    assert "mask=n_inside & part_inside" in tiled(graph, Schedule(sizes)).source
+    check(graph, random_arrays(graph, rng), kernel_device, Schedule(sizes))
+
+
+def test_tiles_have_whole_parts():
+    space = contraction_space(parse(TILE_SUMS.replace("80", "320").replace("16", "64")))
+    assert space is not None
+    found = candidates(space.problem(tf32=False))
+    assert found
+    assert all(each.constants["BLOCK_M"] % 64 == 0 for each in found)
 
 
 PRIMITIVES = [op for op in ALL_OPS if not op.is_composite]
@@ -262,6 +280,23 @@ def test_descriptors_are_candidates_where_there_is_hardware():
     )
 
 
+def test_warps_have_parts_of_their_own_only_where_that_is_asked_for():
+    graph, problem = parse(matmul(512, 512, 512)), Problem(512, 512, 512)
+    plain = candidates(problem, descriptors=True)
+    found = candidates(problem, descriptors=True, warp_specialize=True)
+    assert found[-len(plain) :] == plain
+    divided = found[: -len(plain)]
+    assert all(each.warp_specialize and each.descriptors for each in divided)
+    for schedule in divided:
+        source = tiled(graph, schedule).source
+        assert source.count("warp_specialize=True") == 1
+        assert ("PROGRAMS, warp_specialize=True)" in source) == (
+            PROGRAMS in schedule.constants
+        )
+        assert tiled(graph, schedule).schedule == schedule
+    assert not any(each.warp_specialize for each in plain)
+
+
 def test_tiles_lie_in_one_place_of_a_window():
     schedule = default_schedule(Problem(100_352, 96, 864, aligned=96))
     assert schedule.constants["BLOCK_K"] == 32
@@ -392,6 +427,42 @@ def test_descriptors_compile_without_spills(name: str, triton_compiler: Compiler
         assert compiled.spills == 0
         assert "cp.async.bulk.tensor.2d" in compiled.assembly
         assert "wgmma" in compiled.assembly
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["8192", "gelu"])
+def test_warps_with_parts_of_their_own_compile(name: str, triton_compiler: Compiler):
+    graph = parse(BENCHMARKS[name])
+    space = contraction_space(graph)
+    assert space is not None
+    problem = space.problem(tf32=False)
+    found = candidates(problem, descriptors=True, warp_specialize=True)
+    kernels = [tiled(graph, each) for each in found if each.warp_specialize][::4]
+    for compiled in triton_compiler.compile(kernels, "sm_100"):
+        assert compiled.spills == 0
+        assert "setmaxnreg" in compiled.assembly
+
+
+TILE_SUMS_OF_A_LAYER = """
+    graph @sums(%g: bf16[32768,768], %w: bf16[3072,768], %z: bf16[32768,3072])
+        -> (bf16[32768,3072], f32[512,3072]) {
+      %p = dot_general(%g, %w) {contract=[[1],[1]]} : bf16[32768,3072]
+      %t = tanh(%z) : bf16[32768,3072]
+      %y = multiply(%p, %t) : bf16[32768,3072]
+      %c = convert(%y) {dtype="f32"} : f32[32768,3072]
+      %r = reshape(%c) {shape=[512,64,3072]} : f32[512,64,3072]
+      %s = reduce_sum(%r) {axes=[1]} : f32[512,3072]
+      return %y, %s
+    }"""
+"""The gradient of what goes into an activation, and sums for that of the bias."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "gfx942"])
+def test_sums_of_rows_compile(architecture: str, triton_compiler: Compiler):
+    kernel = tiled(parse(TILE_SUMS_OF_A_LAYER), None)
+    (compiled,) = triton_compiler.compile([kernel], architecture)
+    assert compiled.spills == 0
 
 
 @pytest.mark.slow

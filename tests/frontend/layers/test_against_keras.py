@@ -10,6 +10,7 @@ import pytest
 
 import graphc
 from graphc.frontend import layers, ops
+from tests.closeness import Comparison, assert_close
 from tests.frontend.recorded import archive, keras, recorded
 
 __all__ = ["archive", "keras", "recorded"]
@@ -102,6 +103,36 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("GroupNormalization", {"groups": 3, "scale": False, "center": False}, (2, 5, 6)),
     ("UnitNormalization", {}, (4, 6)),
     ("UnitNormalization", {"axis": [1, 2]}, (4, 3, 5)),
+    ("Conv3D", {"filters": 4, "kernel_size": 2, "groups": 2, "strides": (1, 2, 1)},
+     (2, 4, 5, 4, 2)),
+    ("Conv1DTranspose", {"filters": 3, "kernel_size": 4, "strides": 3,
+                         "padding": "same"}, (2, 5, 2)),
+    ("Conv3DTranspose", {"filters": 2, "kernel_size": 2, "strides": 2},
+     (1, 2, 3, 2, 3)),
+    ("DepthwiseConv1D", {"kernel_size": 3, "depth_multiplier": 2,
+                         "dilation_rate": 2}, (2, 9, 3)),
+    ("SeparableConv1D", {"filters": 5, "kernel_size": 3, "padding": "same"},
+     (2, 8, 3)),
+    ("MaxPooling3D", {"pool_size": (1, 2, 2), "padding": "same"}, (2, 3, 5, 4, 2)),
+    ("AveragePooling3D", {"pool_size": 2, "strides": 1}, (2, 3, 5, 4, 2)),
+    ("GlobalAveragePooling3D", {}, (2, 3, 5, 4, 2)),
+    ("GlobalMaxPooling3D", {"keepdims": True}, (2, 3, 5, 4, 2)),
+    ("AdaptiveAveragePooling1D", {"output_size": 3}, (2, 7, 2)),
+    ("AdaptiveAveragePooling2D", {"output_size": (3, 2)}, (2, 7, 5, 2)),
+    ("AdaptiveAveragePooling3D", {"output_size": 2}, (2, 3, 5, 4, 2)),
+    ("AdaptiveMaxPooling1D", {"output_size": 3}, (2, 7, 2)),
+    ("AdaptiveMaxPooling2D", {"output_size": (3, 2)}, (2, 7, 5, 2)),
+    ("AdaptiveMaxPooling3D", {"output_size": 2}, (2, 3, 5, 4, 2)),
+    ("ZeroPadding1D", {"padding": (2, 0)}, (2, 4, 3)),
+    ("ZeroPadding3D", {"padding": (1, 2, 0)}, (2, 2, 3, 4, 2)),
+    ("Cropping1D", {"cropping": (2, 0)}, (2, 4, 3)),
+    ("Cropping3D", {"cropping": ((1, 0), (0, 2), (1, 1))}, (2, 2, 3, 4, 2)),
+    ("UpSampling1D", {"size": 3}, (2, 4, 3)),
+    ("UpSampling2D", {"size": (2, 3), "interpolation": "bilinear"}, (2, 3, 4, 2)),
+    ("UpSampling3D", {"size": (1, 2, 3)}, (2, 2, 3, 4, 2)),
+    ("AlphaDropout", {"rate": 0.3}, (2, 3)),
+    ("GaussianDropout", {"rate": 0.3}, (2, 3)),
+    ("SpatialDropout3D", {"rate": 0.5}, (2, 3, 4, 5, 2)),
 ]  # fmt: skip
 IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(CASES)]
 
@@ -168,18 +199,18 @@ def test_outputs_and_gradients_are_kerass(
         return ops.sum(ops.sin(y) * 0.5 + y), y
 
     ((_, y), by_input) = graphc.value_and_grad(loss, has_aux=True)(x)
-    np.testing.assert_allclose(y, wanted["output"], rtol=2e-5, atol=2e-5)
+    assert_close(y, wanted["output"])
     by_input = by_input if isinstance(by_input, list) else [by_input]
     for ours, theirs in zip(by_input, wanted["by_input"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
     for ours, theirs in zip(layer.non_trainable_weights, wanted["state"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
     if layer.trainable_variables:
         _, by_weight = graphc.value_and_grad(
             lambda: loss(x)[0], variables=layer.trainable_variables
         )()
         for ours, theirs in zip(by_weight, wanted["by_weight"], strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+            assert_close(ours, theirs, Comparison.FRAMEWORK)
 
 
 @pytest.mark.parametrize(("name", "arguments", "shapes"), CASES, ids=IDS)
@@ -224,7 +255,7 @@ def test_embedding_and_mask(keras: Any, recorded: Any) -> None:
     for ours, theirs in zip(
         results(graphc), recorded(lambda: results(keras)), strict=True
     ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -257,7 +288,7 @@ def test_multi_head_attention(
     found = layer(query, value, **options)
     found = list(found) if scores else [found]
     for ours, wanted in zip(found, recorded(theirs), strict=True):
-        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5)
+        assert_close(ours, wanted)
 
 
 def test_values_of_another_size_in_attention(rng: Any) -> None:
@@ -274,5 +305,5 @@ def test_values_of_another_size_in_attention(rng: Any) -> None:
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     mixed = np.einsum("bhts,bshd->bthd", shares, project["value"])
     wanted = np.einsum("bthd,hdo->bto", mixed, weights["attention_output/kernel"])
-    np.testing.assert_allclose(scores, shares, rtol=1e-4)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert_close(scores, shares)
+    assert_close(found, wanted)

@@ -9,6 +9,7 @@ import pytest
 
 import graphc
 from graphc.frontend import layers, ops
+from tests.closeness import Comparison, assert_close
 from tests.frontend.recorded import archive, keras, recorded
 
 __all__ = ["archive", "keras", "recorded"]
@@ -145,11 +146,11 @@ def test_outputs_and_gradients_are_kerass(
         lambda: loss(X)[0], variables=layer.trainable_variables
     )()
     for ours, theirs in zip(outputs, wanted["outputs"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
     for ours, theirs in zip([by_input, *by_weight], wanted["gradients"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
     for ours, theirs in zip(state, wanted["state"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -194,7 +195,7 @@ def test_stateful_layers_go_on_where_they_ended(keras: Any, recorded: Any) -> No
 
     ours = results(graphc)
     for mine, theirs in zip(ours, recorded(lambda: results(keras)), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+        assert_close(mine, theirs)
     np.testing.assert_array_equal(ours[0], ours[2])
     with pytest.raises(ValueError, match="batch size must be fixed"):
         layers.LSTM(2, stateful=True)(graphc.Input((5, 2)))
@@ -229,7 +230,7 @@ def test_all_steps_drop_the_same_elements(
     for mask in found:
         assert set(np.unique(mask)) == {0.0, 2.0}
     first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
-    assert not np.allclose(first, plain)
+    assert not np.array_equal(first, plain)
     assert not np.array_equal(first, second)
 
 
@@ -288,7 +289,7 @@ def test_cells_of_ones_own() -> None:
     state = np.zeros((3, 2), F32)
     for step in range(5):
         state = state * 0.5 + X[:, step]
-        np.testing.assert_allclose(outputs[:, step], state, rtol=1e-6, atol=1e-6)
+        assert_close(outputs[:, step], state)
     noisy = layers.RNN(NoisyCell(), return_sequences=True)
     assert noisy(X).shape == (3, 5, 3)
     dropped = noisy(X, training=True).numpy() == 0
@@ -308,7 +309,7 @@ def test_an_encoder_and_a_decoder(rng: Any) -> None:
     y = rng.normal(size=(3, 7, 3)).astype(F32)
     first = model([X, y]).numpy()
     assert first.shape == (3, 7, 3)
-    assert not np.allclose(model([2 * X, y]), first)
+    assert not np.array_equal(model([2 * X, y]), first)
     model.compile("adam", "mse", target="numpy")
     before = model.evaluate([X, y], y, verbose=0)
     model.fit([X, y], y, epochs=3, batch_size=3, verbose=0)
@@ -340,9 +341,9 @@ def test_training_on_masked_text_is_kerass(keras: Any, recorded: Any, rng: Any) 
 
     wanted = recorded(lambda: results(keras, _classifier(keras)))
     losses, trained = results(graphc, ours, target="numpy")
-    np.testing.assert_allclose(losses, wanted[0], rtol=1e-4)
+    assert_close(losses, wanted[0])
     for mine, theirs in zip(trained, wanted[1], strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+        assert_close(mine, theirs)
 
 
 def test_saved_models_run_the_same(tmp_path: Any) -> None:
@@ -364,9 +365,7 @@ def test_time_distributed_layers_see_one_batch_or_steps(rng: Any) -> None:
     outer = layers.TimeDistributed(inner)
     together = outer(frames).numpy()
     for step in range(3):
-        np.testing.assert_allclose(
-            together[:, step], inner(frames[:, step]), rtol=1e-5, atol=1e-5
-        )
+        assert_close(together[:, step], inner(frames[:, step]))
 
     # Keras leaves the penalty out: each step has its mean over the batch.
     dense = layers.Dense(
@@ -377,14 +376,14 @@ def test_time_distributed_layers_see_one_batch_or_steps(rng: Any) -> None:
     )
     penalized = layers.TimeDistributed(dense)
     penalized(X)
-    np.testing.assert_allclose(sum(penalized.losses), X.sum() / 3, rtol=1e-5)
+    assert_close(sum(penalized.losses), X.sum() / 3)
 
     class Centred(layers.Layer):
         def call(self, x: Any) -> Any:
             return x - ops.mean(x, axis=0, keepdims=True)
 
     centred = layers.TimeDistributed(Centred())(X).numpy()
-    np.testing.assert_allclose(centred, X - X.mean(0, keepdims=True), atol=1e-6)
+    assert_close(centred, X - X.mean(0, keepdims=True))
 
 
 def test_mistakes() -> None:

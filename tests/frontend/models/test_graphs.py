@@ -9,6 +9,7 @@ import graphc
 from graphc.frontend import layers
 from graphc.frontend.models.graphs import KINDS
 from graphc.ir import evaluate, parse
+from tests.closeness import assert_close
 
 F32 = np.float32
 
@@ -88,7 +89,7 @@ def test_predict_graph_is_what_predict_computes(rng: Any) -> None:
     graph = model.graph("predict")
     (program,) = model.step("predict").programs.values()
     (found,) = evaluate(graph, x, *(v.numpy() for v in program.state))
-    np.testing.assert_allclose(model.predict(x, verbose=0), found, rtol=1e-5)
+    assert_close(model.predict(x, verbose=0), found)
 
 
 def test_graph_is_a_copy() -> None:

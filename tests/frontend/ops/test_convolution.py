@@ -12,6 +12,7 @@ from graphc.frontend.program import Slot, trace_program
 from graphc.ir import TensorType, dtype, evaluate
 from graphc.ir.dims import SymbolicDim
 from graphc.ir.errors import GraphError
+from tests.closeness import assert_close
 
 IMAGE = np.random.default_rng(0).normal(size=(2, 7, 6, 4)).astype(np.float32)
 KERNEL = np.random.default_rng(1).normal(size=(3, 3, 4, 5)).astype(np.float32)
@@ -39,9 +40,7 @@ def test_unknown_spatial_sizes(
         lambda x: ops.conv(x, KERNEL[:1, :1], strides, padding),
     ):
         eager = np.asarray(function(x))
-        np.testing.assert_allclose(
-            with_unknown_sizes(function, x), eager, rtol=2e-5, atol=1e-5
-        )
+        assert_close(with_unknown_sizes(function, x), eager)
 
 
 def test_a_window_below_the_stride_needs_a_known_size() -> None:

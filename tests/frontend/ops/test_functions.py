@@ -13,6 +13,7 @@ from graphc.frontend.tensor import Array
 from graphc.ir import Graph, TensorType, building, dtype, evaluate
 from graphc.ir import ops as ir_ops
 from graphc.ir.errors import GraphError
+from tests.closeness import Comparison, assert_close
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -105,7 +106,7 @@ def test_delicate_gradients(function: Any, x: Any, wanted: Any) -> None:
     found = gradient(function, x)
     assert np.isfinite(found).all()
     if wanted is not None:
-        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert_close(found, wanted)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,25 @@ def test_gradients_agree_with_differences(function: Any) -> None:
             np.asarray(function(x + sign * step), np.float64).sum() for sign in (1, -1)
         )
         numeric[place] = (above - below) / 2e-2
-    np.testing.assert_allclose(found, numeric, rtol=2e-2, atol=2e-2)
+    assert_close(found, numeric, Comparison.DIFFERENCES)
+
+
+# -- comparisons -----------------------------------------------------------------------
+
+
+def test_closeness_is_relative_for_large_numbers_and_absolute_for_small() -> None:
+    x = np.float32([1e3, 1e3, 1e-9, 1e-7])
+    y = np.float32([1000.005, 1000.02, 6e-9, 2e-7])
+    np.testing.assert_array_equal(ops.isclose(x, y), [True, False, True, False])
+
+
+def test_the_lower_of_two_elements_is_nearest_to_their_middle() -> None:
+    assert float(ops.quantile(np.float32([1, 2]), 0.5, method="nearest")) == 1
+
+
+def test_a_range_of_one_number_is_widened_on_both_sides() -> None:
+    _, edges = ops.histogram(np.float32([1, 2, 3]), bins=2, range=(2.0, 2.0))
+    np.testing.assert_array_equal(edges, [1.5, 2.0, 2.5])
 
 
 # -- conversion ------------------------------------------------------------------------
@@ -185,3 +204,13 @@ def test_shapes_of_lists() -> None:
     assert ops.shape([[1, 2, 3]]) == (1, 3)
     assert ops.ndim(2.0) == 0
     assert ops.size([[1, 2, 3]]) == 3
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "mod", "hypot"])
+def test_zeros_infinities_and_nan_are_numpys(name: str) -> None:
+    numbers = np.float32([1, -2.5, 0, -0.0, np.inf, -np.inf, np.nan])
+    a, b = (x.ravel() for x in np.meshgrid(numbers, numbers))
+    with np.errstate(all="ignore"):
+        wanted = getattr(np, name)(a, b)
+        found = getattr(ops, name)(a, b).numpy()
+    np.testing.assert_array_equal(found, wanted)

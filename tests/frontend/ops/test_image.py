@@ -14,6 +14,7 @@ import graphc
 from graphc.ir import evaluate
 from graphc.ir.errors import GraphError
 from graphc.ops import image
+from tests.closeness import Comparison, assert_close
 from tests.frontend.recorded import Recorded, archive, keras, recorded
 
 __all__ = ["archive", "keras", "recorded"]
@@ -109,9 +110,7 @@ def test_agrees_with_keras(
     wanted = recorded(lambda: getattr(keras.ops.image, name)(*arguments, **keywords))
     found = getattr(image, name)(*arguments, **keywords).numpy()
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
-    np.testing.assert_allclose(
-        found.astype(np.float64), wanted.astype(np.float64), rtol=1e-5, atol=4e-6
-    )
+    assert_close(found, wanted, Comparison.FRAMEWORK)
 
 
 def test_every_function_is_compared() -> None:
@@ -136,7 +135,7 @@ def test_a_symbolic_batch(function: Any) -> None:
     graph = graphc.trace(function, graphc.TensorSpec(("B", 7, 9, 3)))
     assert graph.symbols == {"B"}
     (found,) = evaluate(graph, X)
-    np.testing.assert_allclose(found, function(X).numpy(), rtol=1e-5, atol=1e-6)
+    assert_close(found, function(X).numpy())
 
 
 def test_elastic_transform() -> None:
@@ -154,7 +153,7 @@ def test_elastic_transform() -> None:
     moved = (found - rows)[8:-8, 8:-8]
     # Blurring normal noise of deviation sigma leaves 1 / (2 sqrt(pi)) of it.
     assert 0.5 < moved.std() / (3.0 / (2 * np.sqrt(np.pi))) < 1.5
-    np.testing.assert_allclose(transformed(0.0), rows, atol=1e-5)
+    assert_close(transformed(0.0), rows)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from graphc.frontend.tensor import Array
 from graphc.ir import TensorType, dtype, evaluate
 from graphc.ir.dims import SymbolicDim
 from graphc.runtime.compile import compile_graph
+from tests.closeness import Comparison, assert_close
 from tests.frontend.ops import examples, rarer_examples
 from tests.frontend.ops.examples import BATCH, Example
 
@@ -101,13 +102,7 @@ def test_agrees_with_keras(
             continue
         if example.name in UP_TO_SIGNS:
             ours, theirs = np.abs(ours), np.abs(theirs)
-        narrow = theirs.dtype == np.float16
-        np.testing.assert_allclose(
-            ours.astype(np.float64),
-            theirs.astype(np.float64),
-            rtol=2e-3 if narrow else 3e-5,
-            atol=3e-6 if theirs.dtype.kind == "f" else 0,
-        )
+        assert_close(ours, theirs, Comparison.FRAMEWORK)
 
 
 @pytest.mark.slow
@@ -121,7 +116,7 @@ def test_archive_is_what_keras_returns(
             if stored.dtype.kind == "U":
                 assert stored == fresh
             else:
-                np.testing.assert_allclose(stored, fresh, rtol=1e-4, atol=1e-5)
+                assert_close(stored, fresh, Comparison.FRAMEWORK)
 
 
 def symbolic_types(arrays: list[np.ndarray]) -> list[TensorType]:
@@ -154,7 +149,7 @@ def test_traces_with_a_symbolic_batch(example: Example) -> None:
     results = evaluate(program.graph, *arrays)
     eager = leaves(function(*example.arguments, **example.keywords))
     for ours, theirs in zip(results, eager, strict=True):
-        np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-6)
+        assert_close(ours, np.asarray(theirs))
 
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e.batched], ids=key)
@@ -202,7 +197,7 @@ def test_xla_agrees_with_the_evaluator(example: Example) -> None:
     )
     compiled = compile_graph(program.graph)(*arrays)
     for found, meant in zip(compiled, evaluate(program.graph, *arrays), strict=True):
-        np.testing.assert_allclose(np.asarray(found), meant, rtol=1e-4, atol=1e-5)
+        assert_close(np.asarray(found), meant, Comparison.FRAMEWORK)
 
 
 def test_every_function_has_an_example() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from graphc.frontend import ops
 from graphc.ir.errors import GraphError
+from tests.closeness import assert_close
 
 A = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 SQUARE = np.arange(9, dtype=np.float32).reshape(3, 3)
@@ -34,7 +35,7 @@ SQUARE = np.arange(9, dtype=np.float32).reshape(3, 3)
 )
 def test_einsum_is_that_of_numpy(subscripts: str, operands: Any) -> None:
     found = np.asarray(ops.einsum(subscripts, *operands))
-    np.testing.assert_allclose(found, np.einsum(subscripts, *operands), rtol=1e-6)
+    assert_close(found, np.einsum(subscripts, *operands))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from graphc.frontend.training import schedules
 from graphc.frontend.transforms import TensorSpec, trace
 from graphc.ir import evaluate
+from tests.frontend.recorded import archive, keras, recorded
+
+__all__ = ["archive", "keras", "recorded"]
+from tests.closeness import assert_close
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     (
@@ -86,23 +89,35 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_rates_are_those_of_keras(name: str, options: dict[str, Any]):
+def test_rates_are_those_of_keras(
+    name: str, options: dict[str, Any], keras: Any, recorded: Any
+):
     ours = getattr(schedules, name)(**options)
-    theirs = getattr(keras.optimizers.schedules, name)(**options)
     graph = trace(ours, TensorSpec((), "int32"))
     steps = [*range(12), 19, 20, 21, 29, 30, 31, 50]
     found = [evaluate(graph, np.int32(step))[0] for step in steps]
-    expected = [float(theirs(step)) for step in steps]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+    def theirs() -> Any:
+        twin = getattr(keras.optimizers.schedules, name)(**options)
+        return [float(twin(step)) for step in steps]
+
+    expected = recorded(theirs)
+    assert_close(found, expected)
     assert found[0].dtype == np.float32
-    assert float(ours(3)) == pytest.approx(expected[3])  # outside of a trace
+    assert_close(float(ours(3)), expected[3])  # outside of a trace
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_configs_are_those_of_keras(name: str, options: dict[str, Any]):
+def test_configs_are_those_of_keras(
+    name: str, options: dict[str, Any], keras: Any, recorded: Any
+):
     config = schedules.serialize(getattr(schedules, name)(**options))
-    theirs = getattr(keras.optimizers.schedules, name)(**options)
-    assert config == keras.optimizers.schedules.serialize(theirs)
+
+    def theirs() -> Any:
+        twin = getattr(keras.optimizers.schedules, name)(**options)
+        return keras.optimizers.schedules.serialize(twin)
+
+    assert config == recorded(theirs)
     assert schedules.serialize(schedules.deserialize(config)) == config
 
 

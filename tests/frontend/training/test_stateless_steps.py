@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import graphc
+from tests.closeness import assert_close
 from tests.frontend.recorded import Recorded, archive, recorded
 
 __all__ = ["archive", "recorded"]
@@ -171,7 +172,7 @@ def compare(found: Any, wanted: Any) -> None:
         for a, b in zip(found, wanted, strict=True):
             compare(a, b)
         return
-    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-5)
+    assert_close(found, wanted)
 
 
 def test_the_number_of_values_is_checked() -> None:

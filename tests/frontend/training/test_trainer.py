@@ -12,6 +12,7 @@ import pytest
 import graphc
 from graphc.frontend import layers, ops
 from graphc.ir import evaluate, parse
+from tests.closeness import assert_close
 
 F32 = np.float32
 
@@ -101,7 +102,7 @@ def test_two_models_share_layers_and_state(x: Any, labels: Any) -> None:
     after = other.predict(x, verbose=0)
     assert not np.array_equal(before, after)
     wanted = np.maximum(model.predict(x, verbose=0), 0)
-    np.testing.assert_allclose(after, wanted, rtol=1e-5, atol=1e-6)
+    assert_close(after, wanted)
 
 
 def test_get_and_set_weights(x: Any) -> None:
@@ -209,7 +210,7 @@ def test_run_eagerly_is_on_the_evaluator(x: Any, labels: Any) -> None:
     ]
     (program,) = eager.step("train_step").programs.values()
     assert [e.target for e in program.executables] == ["numpy"]
-    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-5)
+    assert_close(histories[0]["loss"], histories[1]["loss"])
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -329,9 +330,9 @@ def test_own_train_step_equals_the_built_in_one(x: Any) -> None:
         model.compile("adam", "mse", metrics=["mae"], target="numpy")
         history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, shuffle=False)
         losses.append(history.history["loss"])
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+    assert_close(losses[0], losses[1])
     for a, b in zip(own.get_weights(), builtin.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        assert_close(a, b)
 
 
 class Stateless(graphc.Model):
@@ -391,9 +392,9 @@ def test_steps_of_state_equal_the_built_in_ones(x: Any) -> None:
         found.append(history.history | evaluated)
     assert sorted(found[0]) == sorted(found[1])
     for name, values in found[1].items():
-        np.testing.assert_allclose(found[0][name], values, rtol=1e-5)
+        assert_close(found[0][name], values)
     for a, b in zip(stateless.get_weights(), builtin.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5)
+        assert_close(a, b)
 
 
 def test_state_that_does_not_fit() -> None:
@@ -505,7 +506,7 @@ def test_validation_split_takes_the_tail_before_shuffling(x: Any) -> None:
     model = functional(Mean)
     model.compile("sgd", "mse", target="numpy")
     history = model.fit(x, x[:, :1], validation_split=0.25, verbose=0).history
-    assert history["val_mean"] == [pytest.approx(x[6:].mean(), rel=1e-5)]
+    assert_close(history["val_mean"], [x[6:].mean()])
 
 
 def test_validation_frequency_and_initial_epoch(x: Any, labels: Any) -> None:
@@ -555,7 +556,7 @@ def test_metrics_of_layers_are_logged(x: Any, labels: Any) -> None:
     loss = graphc.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, target="numpy")
     history = model.fit(x, labels, verbose=0).history
-    assert history["largest"] == [pytest.approx(x.max())]
+    assert_close(history["largest"], [x.max()])
 
 
 # The step as a graph.
@@ -580,9 +581,9 @@ def test_graph_of_a_step_is_what_the_trainer_runs(
     names = sorted(logs)
     assert count == len(names)
     for key, found in zip(names, results, strict=False):
-        assert logs[key] == pytest.approx(float(found), rel=1e-5)
+        assert_close(logs[key], float(found))
     for variable, found in zip(program.written, results[count:], strict=True):
-        np.testing.assert_allclose(variable.numpy(), found, rtol=1e-4, atol=1e-6)
+        assert_close(variable.numpy(), found)
 
 
 # What is refused.
@@ -755,6 +756,6 @@ def test_float16_models_scale_their_loss(x: Any, labels: Any) -> None:
     assert isinstance(plain.optimizer, graphc.optimizers.SGD)
     plain.set_weights(model.get_weights())
     found = [m.train_on_batch(x, labels) for m in (model, plain)]
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert_close(found[0], found[1])
     for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+        assert_close(a, b)

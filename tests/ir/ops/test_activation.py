@@ -47,7 +47,6 @@ def test_gelu_by_tanh():
     inner = math.sqrt(2 / math.pi) * (X + 0.044715 * X**3)
     found = run("gelu", X, approximate=True)
     assert_close(found, X * (1 + np.tanh(inner)) / 2)
-    assert np.abs(found - run("gelu", X)).max() < 5e-4
 
 
 @pytest.mark.parametrize(

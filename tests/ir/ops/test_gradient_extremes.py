@@ -11,7 +11,7 @@ from ml_dtypes import finfo
 from graphc.ir import Graph, Kind, OpDef, Sample, building, evaluate
 from graphc.ir.differentiate import differentiate
 from graphc.ir.ops import OPS
-from graphc.ir.tolerance import Tolerance, mismatch
+from graphc.ir.tolerance import Tolerance, mismatch, tolerance
 from graphc.ir.types import F32
 from graphc.ir.values import Literal
 from graphc.testing.op_cases import Array
@@ -22,6 +22,7 @@ from graphc.testing.op_samples import (
     sample_arrays,
     sample_types,
 )
+from tests.closeness import Comparison, row
 
 FAR = float(finfo(np.float32).max)
 NEAR = float(finfo(np.float32).smallest_normal)
@@ -39,8 +40,8 @@ SCALES: dict[str, Callable[[Array], Array]] = {
 }
 """What is made of the arrays of other ops."""
 
-ACCURACY = 1e-3
-"""How far float32 gradients may be from float64's, which few digits separate."""
+ACCURACY = row(F32, Comparison.EXTREMES).relative
+"""How far float32 gradients may be from float64's, relative to the largest."""
 
 UNDEFINED = {
     "atan2": "at the origin, and where the squares of both operands leave the dtype",
@@ -80,7 +81,8 @@ def problems(graph: Graph, arrays: Sequence[Array], elementwise: bool) -> Iterat
         kept = np.broadcast_to(defined, got.shape)
         got, want = got[kept], want[kept].astype(np.float32)
         size = np.abs(want[np.isfinite(want)])
-        absolute = 1e-6 + (0 if elementwise else ACCURACY * np.max(size, initial=0))
+        largest = 0 if elementwise else np.max(size, initial=0)
+        absolute = tolerance(F32).absolute + ACCURACY * largest
         problem = mismatch(got, want, Tolerance(ACCURACY, absolute))
         if problem or np.isnan(got).any():
             yield f"operand {number}: {problem or 'nan'}"

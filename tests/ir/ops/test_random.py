@@ -8,7 +8,7 @@ from graphc.ir.body import body_graph
 from graphc.ir.ops import OPS, dropout
 from graphc.ir.ops.random import ROW, segment_starts
 from graphc.ir.types import BF16, F16, F32, F64, U32, DType, TensorType
-from tests.closeness import assert_close
+from tests.closeness import assert_close, assert_distributed, assert_mean
 from tests.op_results import gradients, run
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint32)
@@ -68,11 +68,10 @@ def test_every_word_of_the_key_matters():
 def test_bits_are_balanced_and_unrelated():
     bits = run("random_bits", KEY, shape=[1 << 14])
     ones = np.unpackbits(bits.view(np.uint8)).reshape(-1, 32)
-    # Five standard deviations of a fair coin thrown 2^14 times.
-    assert np.abs(ones.mean(0) - 0.5).max() < 5 * 0.5 / 2**7
+    assert_mean(ones, 0.5)
     for step in (1, 256, ROW):
         agree = (bits[step:] ^ bits[:-step]).view(np.uint8)
-        assert abs(np.unpackbits(agree).mean() - 0.5) < 0.005
+        assert_mean(np.unpackbits(agree), 0.5)
     assert len(np.unique(bits)) > bits.size - 3
 
 
@@ -110,16 +109,6 @@ def test_fold_in():
 # -- distributions ---------------------------------------------------------------------
 
 
-def distance(sample: np.ndarray, distribution: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's statistic times the root of the size.
-
-    Above 1.95 in one of a thousand samples.
-    """
-    steps = np.arange(len(sample) + 1) / len(sample)
-    apart = np.maximum(distribution - steps[:-1], steps[1:] - distribution)
-    return float(apart.max() * math.sqrt(len(sample)))
-
-
 def normal_cdf(x: np.ndarray) -> np.ndarray:
     return np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
 
@@ -127,7 +116,7 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
 def test_uniform():
     x = run("random_uniform", KEY, shape=[100, 200])
     assert x.dtype == np.float32
-    assert distance(np.sort(x.ravel()), np.sort(x.ravel())) < 1.95
+    assert_distributed(np.sort(x.ravel()), np.sort(x.ravel()))
     bits = run("random_bits", KEY, shape=[100, 200])
     np.testing.assert_array_equal(x, (bits >> 8) / np.float32(2**24))
 
@@ -143,10 +132,10 @@ def test_uniform_is_below_1_and_may_be_0(dtype: DType):
 
 def test_normal():
     x = run("random_normal", KEY, shape=[20000]).astype(np.float64)
-    assert abs(x.mean()) < 4 / math.sqrt(20000)
-    assert abs(x.var() - 1) < 4 * math.sqrt(2 / 20000)
+    assert_mean(x, 0)
+    assert_mean(x * x, 1)
     ordered = np.sort(x)
-    assert distance(ordered, normal_cdf(ordered)) < 1.95
+    assert_distributed(ordered, normal_cdf(ordered))
 
 
 def test_truncated_normal():
@@ -155,7 +144,7 @@ def test_truncated_normal():
     inside = math.erf(math.sqrt(2))
     ordered = np.sort(x)
     distribution = (normal_cdf(ordered) - (1 - inside) / 2) / inside
-    assert distance(ordered, distribution) < 1.95
+    assert_distributed(ordered, distribution)
 
 
 @pytest.mark.parametrize("name", ["bits_to_normal", "bits_to_truncated_normal"])
@@ -187,8 +176,7 @@ def test_dropout_keeps_the_mean(rate: float):
     y = run("dropout", x, KEY, rate=rate)
     kept = y[y != 0]
     assert_close(kept, 1 / (1 - rate))
-    sigma = math.sqrt(rate * (1 - rate) / x.size)
-    assert abs(kept.size / x.size - (1 - rate)) < 5 * sigma
+    assert_mean(y.ravel() != 0, 1 - rate)
 
 
 def test_dropout_at_the_ends_of_the_rate():

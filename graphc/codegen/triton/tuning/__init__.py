@@ -1,7 +1,13 @@
 """Schedules that a GPU measured, and the kernels that use them."""
 
 from graphc.codegen.triton.tuning.candidates import candidates
-from graphc.codegen.triton.tuning.kernels import emit_tuned_kernels, scheduled_kernel
+from graphc.codegen.triton.tuning.choices import kernel_key, kernel_shape, schedules
+from graphc.codegen.triton.tuning.kernels import (
+    ChosenKernel,
+    choose_kernels,
+    emit_tuned_kernels,
+    scheduled_kernel,
+)
 from graphc.codegen.triton.tuning.table import (
     Entry,
     Table,
@@ -12,13 +18,18 @@ from graphc.codegen.triton.tuning.table import (
 )
 
 __all__ = [
+    "ChosenKernel",
     "Entry",
     "Table",
     "candidates",
+    "choose_kernels",
     "emit_tuned_kernels",
+    "kernel_key",
+    "kernel_shape",
     "load_table",
     "read_table",
     "scheduled_kernel",
+    "schedules",
     "signature_of",
     "table_path",
 ]

@@ -8,35 +8,58 @@ from collections.abc import Iterable, Mapping
 from graphc.codegen.triton import contraction_schedule
 from graphc.codegen.triton.contraction_space import contraction_space
 from graphc.codegen.triton.kernel import Kernel
-from graphc.codegen.triton.schedule import Schedule
+from graphc.codegen.triton.library import library_call
+from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE
+from graphc.codegen.triton.schedule import CUBLAS, Schedule
 from graphc.codegen.triton.tuning.kernels import CONTRACTED, ROW
 from graphc.ir.graph import Graph
 
-MOST = 12
-"""How many candidates a kernel has at most, beside its own schedule."""
+MOST = 20
+"""How many schedules a kernel is offered at most, beside its own and a library."""
+
+DESCRIPTORS_FROM, SPECIALIZED_FROM = 90, 100
+"""The first GPUs with hardware for tensor descriptors, and with warps of several kinds.
+
+Triton 3.6 and 3.9 take ``warp_specialize`` for sm_90, too, and do nothing then.
+"""
 
 LEAST_TILE, MOST_TILE = 32, 1 << 15
 """Elements of the tile that a program holds."""
 
 
-def candidates(graph: Graph, kernel: Kernel) -> list[Schedule]:
+def candidates(
+    graph: Graph, kernel: Kernel, architecture: str = DEFAULT_ARCHITECTURE
+) -> list[Schedule]:
     """Schedules for the kernel of a graph, the likeliest first, without its own.
 
     Args:
         graph: The kernel graph.
         kernel: Its kernel with the default schedule.
+        architecture: The GPU, such as ``sm_90``.
+
+    Returns:
+        The schedules. Last comes the call of a library, if one computes the same.
     """
-    own = Schedule(dict(kernel.constants), kernel.num_warps, kernel.num_stages)
-    found = _of_contraction(graph) if CONTRACTED in own.constants else _nearby(own)
-    return [each for each in found if each != own][:MOST]
+    own = kernel.schedule
+    is_product = CONTRACTED in own.constants
+    found = _of_contraction(graph, architecture) if is_product else _nearby(own)
+    others = [each for each in found if each != own][:MOST]
+    called = architecture.startswith("sm_") and library_call(graph) is not None
+    return [*others, *([Schedule(library=CUBLAS)] if called else [])]
 
 
-def _of_contraction(graph: Graph) -> list[Schedule]:
+def _of_contraction(graph: Graph, architecture: str) -> list[Schedule]:
     space = contraction_space(graph, always=True)
     if space is None:
         return []
     problem = space.problem(bool(graph.attributes.get("tf32")))
-    return contraction_schedule.candidates(problem)
+    number = architecture.removeprefix("sm_")
+    generation = int(number) if number.isdecimal() else 0
+    return contraction_schedule.candidates(
+        problem,
+        descriptors=generation >= DESCRIPTORS_FROM,
+        warp_specialize=generation >= SPECIALIZED_FROM,
+    )
 
 
 def _nearby(own: Schedule) -> list[Schedule]:

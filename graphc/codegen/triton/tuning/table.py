@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from graphc.codegen.triton.schedule import Schedule, power_of_two
+from graphc.codegen.triton.contraction_schedule import PROGRAMS
+from graphc.codegen.triton.schedule import CUBLAS, Schedule, power_of_two
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.types import TensorType
@@ -42,6 +43,13 @@ _FIELDS = (
     *("constants", "num_warps", "num_stages"),
     *("microseconds", "default", "measured"),
 )
+
+_OPTIONAL: Mapping[str, tuple[bool | str, ...]] = {
+    "descriptors": (True,),
+    "warp_specialize": (True,),
+    "library": (CUBLAS,),
+}
+"""What entries say only where it is so."""
 
 
 def signature_of(graph: Graph) -> str:
@@ -108,8 +116,14 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "constants": dict(entry.schedule.constants),
         "num_warps": entry.schedule.num_warps,
         "num_stages": entry.schedule.num_stages,
+        **{name: value for name, value in _more(entry.schedule) if value},
         **{k: v for k, v in asdict(entry).items() if k != "schedule"},
     }
+
+
+def _more(schedule: Schedule) -> list[tuple[str, Any]]:
+    """What of a schedule is optional in an entry."""
+    return [(name, getattr(schedule, name)) for name in _OPTIONAL]
 
 
 def _entry(path: Path, key: str, value: Any) -> Entry:
@@ -117,8 +131,9 @@ def _entry(path: Path, key: str, value: Any) -> Entry:
     problem = _problem(fields)
     if problem is not None:
         raise _damaged(path, f"entry {key!r}: {problem}", value)
+    more = {name: fields[name] for name in _OPTIONAL if name in fields}
     schedule = Schedule(
-        dict(fields["constants"]), fields["num_warps"], fields["num_stages"]
+        dict(fields["constants"]), fields["num_warps"], fields["num_stages"], **more
     )
     times = float(fields["microseconds"]), float(fields["default"])
     return Entry(schedule, *times, fields["measured"])
@@ -126,12 +141,17 @@ def _entry(path: Path, key: str, value: Any) -> Entry:
 
 def _problem(fields: Mapping[str, Any]) -> str | None:
     """What is wrong with an entry, or None."""
-    if sorted(fields) != sorted(_FIELDS):
+    if sorted(fields.keys() - set(_OPTIONAL)) != sorted(_FIELDS):
         return f"it must have {', '.join(_FIELDS)}"
+    for name, allowed in _OPTIONAL.items():
+        if name in fields and fields[name] not in allowed:
+            return f"{name} may be {' or '.join(map(repr, allowed))}"
     constants = _mapping(fields["constants"])
-    if not constants:
+    if not constants and "library" not in fields:
         return "constants must be an object of tile sizes"
     for name, size in constants.items():
+        if name == PROGRAMS and type(size) is int and size > 0:
+            continue
         if not _is_power_of_two(size):
             return f"{name} must be a power of two"
     warps, stages = fields["num_warps"], fields["num_stages"]

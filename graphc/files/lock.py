@@ -15,11 +15,16 @@ from typing import TypeAlias
 
 from graphc.files.atomic_file import write_file
 from graphc.files.opening import opened
-from graphc.ir.errors import LoadError
-from graphc.tuning.space import Choice, Space
+from graphc.ir.errors import CompileError, LoadError
 
 NAME = "graphc.lock"
 """What the file is called unless a user says otherwise."""
+
+CANONICAL = "canonical"
+"""How the choice is spelled that is made where nothing was measured."""
+
+STATIC = "static"
+"""The shape of what has no sizes that could be others."""
 
 HEADER = (
     "# graphc.lock 1: key | shape | device | choice | median | spread | trials | by"
@@ -81,6 +86,33 @@ class Line:
 Lock: TypeAlias = Mapping[Key, Line]
 
 
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The lines that a compile goes by.
+
+    Attributes:
+        lines: The lines of a lock file.
+        required: Whether it is an error that there is none about what is compiled.
+    """
+
+    lines: tuple[Line, ...]
+    required: bool = False
+
+    @property
+    def lock(self) -> dict[Key, Line]:
+        """The lines, by what they are about."""
+        return {line.about: line for line in self.lines}
+
+    def missing(self, about: Key) -> CompileError:
+        """The error that there is no line about what is compiled."""
+        return CompileError(
+            "the lock has no line about what is compiled",
+            received=_SEPARATOR.join(about),
+            hint="`graphc tune` writes it, for the same sizes and target; or do not"
+            " require lines: what has none is compiled as usual",
+        )
+
+
 def lock_text(lines: Iterable[Line]) -> str:
     """The text of a lock file, sorted.
 
@@ -114,6 +146,15 @@ def read_lock(path: str | os.PathLike[str]) -> dict[Key, Line]:
         except UnicodeDecodeError as error:
             raise LoadError("it is no text", received=f"byte {error.start}") from None
         return parse_lock(text)
+
+
+def read_locked(path: str | os.PathLike[str], required: bool = False) -> Locked:
+    """The lines of a lock file, for compiles to go by.
+
+    Raises:
+        LoadError: As `read_lock`.
+    """
+    return Locked(tuple(read_lock(path).values()), required)
 
 
 def parse_lock(text: str, name: str = "") -> dict[Key, Line]:
@@ -185,19 +226,6 @@ def _parsed(row: str, where: str) -> Line:
     if not seconds > 0:
         raise LoadError(f"{where} has no time", received=received)
     return Line(key, shape, device, choice, seconds, deviation, int(count[1]), tools)
-
-
-def choice_of(line: Line, space: Space) -> Choice:
-    """The choice of a line, if it is one of the space.
-
-    Raises:
-        LoadError: If it is not: whatever a file says, nothing else is compiled.
-    """
-    try:
-        return space.parse(line.choice)
-    except LoadError as error:
-        error.message = f"{line.key}: {error.message}"
-        raise
 
 
 def agreement(first: Lock, second: Lock) -> float:

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from graphc.ir import LoadError
-from graphc.tuning.lock import (
+from graphc.files.lock import (
     HEADER,
     MAX_BYTES,
     Line,
     agreement,
-    choice_of,
     lock_text,
     parse_lock,
     read_lock,
     write_lock,
 )
+from graphc.ir import LoadError
+from graphc.tuning.locked import choice_of
 from tests.tuning.simulated import space_of
 
 LINES = [
@@ -114,4 +114,4 @@ def test_agreement_counts_lines_of_both() -> None:
     assert agreement(LOCK, LOCK) == 1.0
     assert agreement({}, {}) == 1.0
     fewer = dict(list(LOCK.items())[:2])
-    assert agreement(LOCK, fewer) == pytest.approx(2 / 3)
+    assert agreement(LOCK, fewer) == 2 / 3
