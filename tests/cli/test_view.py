@@ -62,7 +62,7 @@ def test_the_pipeline_is_the_targets_unless_given(
     monkeypatch.chdir(tmp_path)
     assert invoke("view", "-", "--target", "xla", text=SCALE).exit_code == 0
     whole = data(tmp_path / "graph.html")["pipeline"]
-    assert whole.startswith(PIPELINES["xla"])
+    assert whole.startswith(PIPELINES["xla:cpu"])
     options = ("--pipeline", "dce,cse", "--stop-after", "dce", "--gpu", "A100")
     assert invoke("view", "-", *options, text=SCALE).exit_code == 0
     found = data(tmp_path / "graph.html")

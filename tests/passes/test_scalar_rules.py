@@ -46,7 +46,8 @@ STRUCTURAL = {
     "slice_of_some_parts slice_of_padded pad_twice crop_by_slice",
     "concatenate_neighbours reverse_broadcast reduce_moved reduce_broadcast",
     "sum_equal_integers sum_equal_floats sum_of_multiples convolution_of_padded",
-    "scale_product scale_factor convert_around_move",
+    "scale_product scale_factor convert_around_move gather_computed slice_gathered",
+    "concatenate_gathered",
 }
 """Rules about many elements at once, which the evaluators check."""
 
