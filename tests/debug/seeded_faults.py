@@ -72,6 +72,7 @@ def _ignore_last_operands(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def shorter(node: Node) -> Any:
         op, operands, *rest = key(node)
+        rest += [result.type for result in node.results]
         return op, node.operands[:1] if len(operands) == 2 else operands, *rest
 
     monkeypatch.setattr(cse, "_key", shorter)

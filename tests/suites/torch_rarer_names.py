@@ -280,7 +280,8 @@ def sum_to_size(x: Any, *size: Any) -> Any:
 
 def unfold(x: Any, dim: int, size: int, step: int) -> Any:
     """Windows along an axis, whose elements go to a new last one."""
-    x = x if rank(x) else ops.reshape(x, (1,))
+    if not rank(x):
+        return ops.reshape(x, (1,))[:size]
     dim %= rank(x)
     starts = np.arange(0, x.shape[dim] - size + 1, step)
     places = (starts[:, None] + np.arange(size)).astype(np.int32)

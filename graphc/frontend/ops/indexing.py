@@ -368,13 +368,20 @@ def unravel_index(indices: TensorLike, shape: Any) -> tuple[Tensor, ...]:
     places, sizes = read(indices), shape_of(shape)
     if not places.dtype.is_integer:
         refuse(f"Expected integer indices. Received: {places.type}")
-    kind = places.dtype
-    total = value(product(sizes), kind.long_name)
+    given, count = places.dtype, product(sizes)
+    kind = given
+    if isinstance(count, int) and count > _highest(given):
+        kind = I64
+        places = ir_ops.convert(places, dtype=kind)
+    total = value(count, kind.long_name)
     rest = ir_ops.clamp(0, _counted(places, total), ir_ops.subtract(total, 1))
     found: list[Tensor] = []
     for size in reversed(sizes):
         limit = value(size, kind.long_name)
-        found.append(tensor(ir_ops.remainder(rest, limit)))
+        place = ir_ops.remainder(rest, limit)
+        found.append(
+            tensor(place if kind is given else ir_ops.convert(place, dtype=given))
+        )
         rest = ir_ops.divide(rest, limit)
     return tuple(found[::-1])
 

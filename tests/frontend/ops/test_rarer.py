@@ -109,6 +109,15 @@ def test_sparsemax_is_the_nearest_point_of_the_simplex() -> None:
         assert (given[row == 0] <= limit[0]).all()
 
 
+def test_unravel_index_of_more_elements_than_the_dtype_counts() -> None:
+    shape = (1 << 16, 1 << 16)
+    for index in (np.int32([5, (3 << 16) + 7]), np.uint8([5, 200])):
+        found = ops.unravel_index(index, shape)
+        for ours, theirs in zip(found, np.unravel_index(index, shape), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+            assert np.asarray(ours).dtype == index.dtype
+
+
 def test_argpartition_puts_smaller_elements_before() -> None:
     places = ops.argpartition(X, 2, axis=1).numpy()
     parted = np.take_along_axis(X, places, axis=1)
