@@ -103,7 +103,7 @@ class InterpreterDevice:
         """Gives an allocation back."""
         if self._blocks.pop(address, None) is None:
             raise GraphcError(f"nothing is allocated at address {address}")
-        self._worker.request("free", address=address)
+        self._worker.request_later("free", address=address)
 
     def write(self, address: int, array: np.ndarray[Any, Any]) -> None:
         """Copies an array to memory."""

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
@@ -67,6 +68,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - `_end` closes it
         self._log_start = 0
         self._lock = threading.Lock()
+        self._later: deque[tuple[str, dict[str, Any]]] = deque()
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", "-m", module, str(other.fileno())],
@@ -98,10 +100,24 @@ class WorkerProcess:
             GraphcError: If the process has ended.
         """
         with self._lock:
-            return self._request(call, descriptor, arguments)
+            while self._later:
+                self._request(*self._later.popleft())
+            return self._request(call, arguments, descriptor)
+
+    def request_later(self, call: str, **arguments: Any) -> None:
+        """Makes a request, without an answer, before the next one is made.
+
+        Unlike `request` it may be called at any time: what Python collects as garbage
+        while a request is being made may ask for something too.
+
+        Args:
+            call: The key of the function; it must not raise.
+            **arguments: Its arguments.
+        """
+        self._later.append((call, arguments))
 
     def _request(
-        self, call: str, descriptor: int | None, arguments: dict[str, Any]
+        self, call: str, arguments: dict[str, Any], descriptor: int | None = None
     ) -> Any:
         self._log_start = self._log_size()
         try:

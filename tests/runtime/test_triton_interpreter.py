@@ -1,10 +1,12 @@
 """Triton's interpreter as a device: memory, what kernels must not do, and failures."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +25,24 @@ DTYPES = ["bool", "i4", "u8", "i64", "f8e4m3fn", "bf16", "f16", "f64"]
 
 
 # Memory.
+
+
+def test_garbage_may_be_freed_during_a_request(
+    interpreter_device: InterpreterDevice, monkeypatch: pytest.MonkeyPatch
+):
+    garbage, encode = [interpreter_device.allocate(4)], json.dumps
+
+    def collecting(*arguments: Any, **options: Any) -> str:
+        while garbage:
+            interpreter_device.free(garbage.pop())
+        return encode(*arguments, **options)
+
+    monkeypatch.setattr("graphc.runtime.worker_process.json.dumps", collecting)
+    other = threading.Thread(target=interpreter_device.allocate, args=[4], daemon=True)
+    other.start()
+    other.join(timeout=60)
+    assert not garbage
+    assert not other.is_alive(), "the request waits for itself"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
