@@ -10,6 +10,7 @@ from graphc.frontend.config import (
 from graphc.frontend.dtypes import floatx, result_type, set_floatx, standardize_dtype
 from graphc.frontend.dtypes import is_float as is_float_dtype
 from graphc.frontend.dtypes import is_int as is_int_dtype
+from graphc.frontend.keras_tensor import is_keras_tensor
 from graphc.frontend.naming import clear_session
 from graphc.frontend.nearest_names import suggest_nearest
 
@@ -21,6 +22,7 @@ __all__ = [
     "image_data_format",
     "is_float_dtype",
     "is_int_dtype",
+    "is_keras_tensor",
     "result_type",
     "set_epsilon",
     "set_floatx",

@@ -9,7 +9,8 @@ to the widest, tests compare
 * one op by `ulp_error`, which is at most the ``ulp`` of the op's record;
 * two forms of a graph by `graphc.testing.equivalence`, to `REORDERED_ULP`;
 * a few ops by `assert_close`: the dtype's row of the table, times a `Comparison`;
-* whole programs by `graphc.ir.tolerance.inaccuracy`, against float64;
+* whole programs by `graphc.ir.tolerance.inaccuracy`, against float64, and by
+  `assert_alike` where there is only another program that rounds otherwise;
 * random numbers by `assert_mean` and `assert_distributed`.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.tolerance import Tolerance, mismatch, tolerance
+from graphc.ir.tolerance import Tolerance, mismatch, rmse, tolerance
 from graphc.ir.types import DType, dtype
 
 Array = np.ndarray[Any, Any]
@@ -111,6 +112,24 @@ def row(of: DType, comparison: Comparison) -> Tolerance:
     """The table's tolerance for a dtype, as many times as a comparison takes."""
     usual = tolerance(of)
     return Tolerance(comparison * usual.relative, comparison * usual.absolute)
+
+
+def assert_alike(found: Any, expected: Any, rounded: DType) -> None:
+    """Asserts that an array is another one as a whole, up to rounding to a dtype.
+
+    The root of the mean squared difference may be the table's relative tolerance times
+    that of the numbers: one number may be far off where terms of both signs cancel.
+
+    Args:
+        found: An array.
+        expected: The same numbers, computed by another program.
+        rounded: The narrowest dtype that either program may round to on the way.
+    """
+    __tracebackhide__ = True
+    wanted = np.asarray(expected, np.float64)
+    error, size = rmse(found, wanted), rmse(wanted, np.zeros_like(wanted))
+    allowed = tolerance(rounded).relative * size
+    assert error <= allowed, f"off by {error:.3g}, at most {allowed:.3g} is allowed"
 
 
 def ulp_error(found: Array, exact: Array, least: float = 0.0) -> float:

@@ -51,7 +51,9 @@ LAYERS = {
     "frontend/execution.py": Layer(
         {"ir", "frontend", "runtime", "artifacts", "tuning"}, FRONTEND
     ),
-    "artifacts": Layer({"ir", "files", "passes", "runtime", "tuning", "artifacts"}, IR),
+    "artifacts": Layer(
+        {"ir", "files", "passes", "codegen", "runtime", "tuning", "artifacts"}, IR
+    ),
     "importers": Layer({"ir", "frontend", "importers"}, ANY),
     "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
     "debug": Layer({"ir", "passes", "runtime", "fuzz", "debug"}, IR),

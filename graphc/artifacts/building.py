@@ -24,7 +24,7 @@ from graphc.artifacts.contract import Contract
 from graphc.artifacts.programs import Programs
 from graphc.files.atomic_file import write_file
 from graphc.files.container import Chunks, digest_of, write_container
-from graphc.files.lock import lock_text
+from graphc.files.lock import Line, Locked, lock_text
 from graphc.files.tensors import dump_tensors
 from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph
@@ -92,7 +92,7 @@ def write_artifact(
     options = options or CompileOptions()
     lock = Settings.read().lock() if options.lock is None else options.lock
     options = replace(options, check=None, lock=lock)
-    contract.check(source.graph.symbols)
+    contract.check(source.graph, source.inputs)
     _check(source)
     text = str(source.graph).encode()
     if len(text) > MAX_GRAPH:
@@ -105,8 +105,7 @@ def write_artifact(
     weights = dump_tensors(source.state, {"format": FORMAT.name})
     if weights_path is None:
         members[WEIGHTS] = weights
-    if lock is not None:
-        members[LOCK] = [lock_text(lock.lines).encode()]
+    lines: dict[Line, None] = {}
     programs: list[PackedProgram] = []
     sized = Programs(source.graph, contract, options)
     donate = donated(len(source.inputs), source.written)
@@ -114,9 +113,13 @@ def write_artifact(
         for sizes in contract.programs():
             say(f"compiling for {target}{_of(sizes)}")
             executable = sized.compile(sizes, target, donate)
+            lines |= dict.fromkeys(executable.lines)
             made = _packed(members, target, sizes, len(programs), executable)
             if made is not None:
                 programs.append(made)
+    used = Locked(tuple(sorted(lines, key=str))) if lines else None
+    if used is not None:
+        members[LOCK] = [lock_text(used.lines).encode()]
     contents = Contents(
         name=source.name,
         kind=source.kind,
@@ -128,7 +131,7 @@ def write_artifact(
         options=kept_options(options),
         weights=None if weights_path is None else digest_of(weights),
         programs=tuple(programs),
-        lock=lock,
+        lock=used,
     )
     say("writing")
     if weights_path is not None:

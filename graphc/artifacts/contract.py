@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,12 +117,22 @@ class Contract:
             found[name] = serving
         return found
 
-    def check(self, symbols: set[str]) -> None:
-        """Raises a `GraphError` unless the contract is about exactly `symbols`."""
+    def check(self, graph: Graph, inputs: Sequence[str] = ()) -> None:
+        """Raises a `GraphError` unless the contract is about exactly a graph's symbols.
+
+        Args:
+            graph: The graph.
+            inputs: What its first parameters are called.
+        """
+        symbols = graph.symbols
         if missing := sorted(symbols - self.symbols.keys()):
+            places = [_place(name, graph, inputs) for name in missing]
             raise GraphError(
-                f"the graph has dimension symbols without sizes: {', '.join(missing)}",
-                hint="give them, for example " + " ".join(map(_example, missing)),
+                f"these dimensions have no sizes: {'; '.join(places)}",
+                hint="say which sizes to compile for: "
+                + " ".join(map(_example, missing))
+                + "; or a range: "
+                + " ".join(f"--range {name}=1..64" for name in missing),
             )
         if unknown := sorted(self.symbols.keys() - symbols):
             raise GraphError(
@@ -171,6 +181,17 @@ class Contract:
         return cls(symbols)
 
 
+def _place(symbol: str, graph: Graph, inputs: Sequence[str]) -> str:
+    """A symbol and which axes of which inputs it is, as text."""
+    found = [
+        f"axis {axis} of input {name!r}"
+        for name, parameter in zip(inputs, graph.parameters, strict=False)
+        for axis, dim in enumerate(parameter.shape)
+        if str(dim) == symbol
+    ]
+    return f"{symbol} ({' and '.join(found)})" if found else symbol
+
+
 def _example(name: str) -> str:
     """An option of ``graphc compile`` that says the sizes of a symbol."""
-    return "--batch 1,8" if name == "B" else f"--size {name}=64 or --range {name}=1..64"
+    return "--batch 1,8" if name == "B" else f"--size {name}=64,128"

@@ -334,22 +334,10 @@ def load(
     """
     if trust not in (None, CODE):
         raise LoadError(f"trust must be {CODE!r} or None", received=repr(trust)[:80])
-    path = os.fsdecode(filepath)
-    with opened(path) as file:
+    with opened(os.fsdecode(filepath)) as file:
         container = Container(file, FORMAT)
-        contents, graph = _described(container)
-        if contents.weights is None:
-            header = container.tensor_header(WEIGHTS)
-            _matching(contents, graph, header.types)
-            state = container.tensors(WEIGHTS, header)
-        else:
-            if weights is None:
-                raise LoadError(
-                    f"{path} does not hold its weights",
-                    hint="give their file: load(path, weights='model.safetensors')",
-                )
-            state, _ = _read_weights(os.fsdecode(weights), contents.weights)
-            _matching(contents, graph, state)
+        contents, graph = described(container)
+        state = read_state(container, contents, graph, weights)
         for name in sorted(contents.parts):
             container.check(name)
         chosen = _target(contents, target, trust == CODE)
@@ -373,10 +361,10 @@ def inspect(
     """
     with opened(os.fsdecode(filepath)) as file:
         container = Container(file, FORMAT)
-        return *_described(container), container.sizes
+        return *described(container), container.sizes
 
 
-def _described(container: Container) -> tuple[Contents, Graph]:
+def described(container: Container) -> tuple[Contents, Graph]:
     """What a container says that it holds, and its graph, which fit together."""
     contents = Contents.from_json(container.description)
     own = {GRAPH} if contents.weights else {GRAPH, WEIGHTS}
@@ -386,6 +374,32 @@ def _described(container: Container) -> tuple[Contents, Graph]:
         lock = Locked(tuple(parse_lock(text, LOCK).values()))
         contents = replace(contents, lock=lock)
     return contents, _read_graph(container, contents)
+
+
+def read_state(
+    container: Container,
+    contents: Contents,
+    graph: Graph,
+    weights: str | os.PathLike[str] | None,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of an artifact's state, from its own member or a file of weights.
+
+    Raises:
+        LoadError: If they are damaged, not those of the artifact, or nowhere.
+    """
+    if contents.weights is None:
+        header = container.tensor_header(WEIGHTS)
+        _matching(contents, graph, header.types)
+        return container.tensors(WEIGHTS, header)
+    if weights is None:
+        raise LoadError(
+            "the artifact does not hold its weights",
+            hint="give their file: load(path, weights='model.safetensors'), or"
+            " --weights FILE",
+        )
+    state, _ = _read_weights(os.fsdecode(weights), contents.weights)
+    _matching(contents, graph, state)
+    return state
 
 
 def _target(contents: Contents, wanted: str | None, trusted: bool) -> Target:
@@ -410,7 +424,7 @@ def _read_graph(container: Container, contents: Contents) -> Graph:
     try:
         graph = parse(data.decode("utf-8"))
         graph.verify()
-        contents.contract.check(graph.symbols)
+        contents.contract.check(graph, contents.inputs)
     except (GraphcError, UnicodeDecodeError) as error:
         raise LoadError(f"{GRAPH} is not valid: {error}") from error
     parameters = len(contents.inputs) + len(contents.state)
@@ -465,11 +479,12 @@ def _read_programs(
     for program in contents.programs:
         if backend_name(program.target) == target.backend:
             key = tuple(sorted(program.sizes.items()))
-            found.setdefault(key, []).append(_packed(container, program))
+            found.setdefault(key, []).append(read_program(container, program))
     return found
 
 
-def _packed(container: Container, program: PackedProgram) -> Packed:
+def read_program(container: Container, program: PackedProgram) -> Packed:
+    """What an artifact holds of a compiled program."""
     files = {
         name: container.read(member, MAX_PART)
         for name, member in program.members.items()

@@ -12,7 +12,7 @@ import numpy as np
 from graphc.artifacts import load
 from graphc.artifacts.contents import SUFFIX
 from graphc.cli.cases import choose_sizes, fill, read_case
-from graphc.cli.options import KINDS, picks_clock, picks_sizes
+from graphc.cli.options import picks_clock, picks_kind, picks_sizes
 from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
 from graphc.files.lock import Locked, read_locked
@@ -38,13 +38,7 @@ from graphc.tuning.locked import compile_as_asked
 @click.command()
 @click.argument("file")
 @click.option("--target", default="xla:cpu", show_default=True, help="What to run on.")
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    show_default=True,
-    help="Which step of a saved model.",
-)
+@picks_kind()
 @click.option(
     "--batch", type=click.IntRange(min=1), help="The batch size B; 2 unless given."
 )

@@ -78,6 +78,8 @@ def errors_of(file: str) -> Iterator[None]:
     """
     try:
         yield
+    except LoadError:  # which says the file
+        raise
     except ValueError as error:
         raise LoadError(f"{printable(file)}: {error}") from error
 

@@ -7,25 +7,22 @@ import operator
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.status import Status
 
 from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.contents import SUFFIX
 from graphc.artifacts.contract import Contract, Sizes
 from graphc.artifacts.programs import Programs
 from graphc.cli.cases import errors_of
-from graphc.cli.options import numbers
+from graphc.cli.options import numbers, picks_kind
 from graphc.cli.show import describe_contents
+from graphc.cli.stages import shown_stages
 from graphc.cli.text import printable, read_graph
 from graphc.cli.tuning import refuse_search, search_settings, searches, tune_tasks
 from graphc.files.container import checked_path
@@ -33,7 +30,7 @@ from graphc.files.lock import Key, Locked, read_locked
 from graphc.files.tensors import read_tensor_file
 from graphc.frontend.compilation import Executable
 from graphc.frontend.models import Model
-from graphc.frontend.models.export import KINDS, model_source, program_source
+from graphc.frontend.models.export import model_source, program_source
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
 from graphc.frontend.transforms import TensorSpec, program_of
@@ -58,13 +55,7 @@ PRECISIONS = {
 @click.option(
     "--target", "targets", multiple=True, help="Compile for this; may be repeated."
 )
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    show_default=True,
-    help="Which step of a model.",
-)
+@picks_kind()
 @click.option(
     "-i",
     "--input",
@@ -152,7 +143,7 @@ def compile(
     program that cannot be compiled.
     """
     if not tune:
-        refuse_search(context)
+        refuse_search(context, search)
     elif locked:
         raise click.UsageError("--locked forbids what --tune does")
     path = _output(output, force)
@@ -162,7 +153,7 @@ def compile(
         precision=PRECISIONS.get(precision or "f32", precision or ""),
         lock=_lock(lock, locked, tune),
     )
-    with _stages(quiet=as_json) as say:
+    with shown_stages(quiet=as_json) as say:
         say("reading")
         found = _source(source, kind, inputs, weights)
         if tune:
@@ -368,36 +359,3 @@ def _graph_source(graph: Graph, weights: str | None) -> Source:
         state = {name: state[name] for name in own}
     outputs = tuple(f"result_{i}" for i in range(len(graph.results)))
     return Source(graph.name, "graph", graph, tuple(inputs), outputs, state)
-
-
-@contextmanager
-def _stages(quiet: bool) -> Any:
-    """Shows on standard error what is being done, and how long it took."""
-    console = Console(stderr=True)
-    if quiet:
-        yield lambda stage: None
-        return
-    status: Status | None = None
-    begun: tuple[str, float] | None = None
-
-    def done() -> None:
-        if begun is not None:
-            seconds = time.perf_counter() - begun[1]
-            console.print(f"{begun[0]}: {seconds:.1f} s", highlight=False)
-
-    def say(stage: str) -> None:
-        nonlocal status, begun
-        done()
-        begun = (stage, time.perf_counter())
-        if status is not None:
-            status.update(stage)
-        elif sys.stderr.isatty():
-            status = console.status(stage)
-            status.start()
-
-    try:
-        yield say
-        done()
-    finally:
-        if status is not None:
-            status.stop()

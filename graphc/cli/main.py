@@ -10,6 +10,7 @@ from graphc import __version__
 from graphc.cli.ablate import ablate
 from graphc.cli.bench import bench
 from graphc.cli.blame import blame
+from graphc.cli.bundle import bundle
 from graphc.cli.cache import cache
 from graphc.cli.calibrate import calibrate
 from graphc.cli.compile import compile
@@ -40,6 +41,7 @@ def commands() -> None:
 for _command in (
     demo,
     compile,
+    bundle,
     show,
     opt,
     run,

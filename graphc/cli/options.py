@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -16,19 +16,25 @@ KINDS = ("predict", "eval_step", "train_step")
 """The graphs of a saved model that commands run."""
 
 
+def picks_kind(
+    default: str = "predict", kinds: Sequence[str] = KINDS
+) -> Callable[[F], F]:
+    """Gives a command ``--kind``: which graph of a saved model."""
+    return click.option(
+        "--kind",
+        type=click.Choice(kinds),
+        default=default,
+        show_default=True,
+        help="Which graph of a saved model.",
+    )
+
+
 def picks_graph(default: str = "predict") -> Callable[[F], F]:
     """Gives a command ``--kind`` and ``--batch``: which graph of a model, how bound."""
 
     def decorate(command: F) -> F:
-        kind = click.option(
-            "--kind",
-            type=click.Choice(KINDS),
-            default=default,
-            show_default=True,
-            help="Which graph of a saved model.",
-        )
         batch = click.option("--batch", type=int, help="The batch size B.")
-        return kind(batch(command))
+        return picks_kind(default)(batch(command))
 
     return decorate
 

@@ -11,6 +11,7 @@ import click
 from graphc.artifacts.contents import SUFFIX, Contents
 from graphc.artifacts.loading import inspect
 from graphc.cli.cases import errors_of
+from graphc.cli.options import KINDS, picks_kind
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
@@ -18,17 +19,10 @@ from graphc.ir import Graph
 from graphc.ir.cost import graph_cost
 from graphc.ir.types import product
 
-KINDS = ("init", "predict", "train_step", "eval_step")
-
 
 @click.command()
 @click.argument("file")
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    help="Which graph of a saved model.",
-)
+@picks_kind(kinds=("init", *KINDS))
 @click.option("--batch", type=int, help="Bind the batch size B.")
 @click.option(
     "--graph", "only_graph", is_flag=True, help="Print the graph's text only."

@@ -11,7 +11,7 @@ import click
 
 from graphc.cli.cases import choose_sizes, errors_of
 from graphc.cli.compile import PRECISIONS
-from graphc.cli.options import KINDS, numbers, picks_sizes
+from graphc.cli.options import numbers, picks_kind, picks_sizes
 from graphc.cli.plugins import LOADED, loads_plugins
 from graphc.cli.text import printable, read_graph, read_pipeline, write_whole
 from graphc.cli.tuning import open_store, search_settings, searches, tune_tasks
@@ -29,13 +29,7 @@ from graphc.tuning.tuner import Open, Settings, Task, missing, open_worker, task
 @click.command()
 @click.argument("file", required=False)
 @click.option("--target", default="xla:cpu", show_default=True, help="What to run on.")
-@click.option(
-    "--kind",
-    type=click.Choice(KINDS),
-    default="predict",
-    show_default=True,
-    help="Which step of a saved model.",
-)
+@picks_kind()
 @click.option(
     "--batch",
     metavar="SIZES",

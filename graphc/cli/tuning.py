@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,19 +74,15 @@ def searches(command: F) -> F:
     return command
 
 
-def refuse_search(context: click.Context) -> None:
-    """Raises a `UsageError` if a command that does not search has options of one."""
+def refuse_search(context: click.Context, search: Iterable[str]) -> None:
+    """Raises a `UsageError` if a command that does not search is told how to.
+
+    Args:
+        context: The call of the command.
+        search: The names of its options that are of searches.
+    """
     own = {parameter.name: parameter for parameter in context.command.params}
-    for name in (
-        "strategy",
-        "trials",
-        "seconds",
-        "seed",
-        "clock",
-        "timeout",
-        "memory",
-        "store",
-    ):
+    for name in search:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{own[name].opts[0]} is for --tune")
 

@@ -43,6 +43,9 @@ _TEXT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 Key: TypeAlias = tuple[str, str, str]
 """What a line is about: the kernel or graph, its shape, the device."""
 
+_ON = " on "
+"""What stands between a target and what it runs on, in the name of a device."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -84,6 +87,26 @@ class Line:
 
 
 Lock: TypeAlias = Mapping[Key, Line]
+
+
+def device_of(target: str, hardware: str) -> str:
+    """What lines call a target on some hardware: ``triton:sm_90 on NVIDIA H100``."""
+    return plain(f"{target}{_ON}{hardware}")
+
+
+def target_of(device: str) -> str:
+    """The target of what `device_of` made, or `device` itself if it is one."""
+    return device.partition(_ON)[0]
+
+
+def hardware_of(device: str) -> str:
+    """The hardware of what `device_of` made; empty if none is named."""
+    return device.partition(_ON)[2]
+
+
+def plain(text: str) -> str:
+    """A name without what separates fields of a lock file."""
+    return re.sub(r"[^\x21-\x7e]+|\|", " ", text).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.files.lock import Locked, read_locked
 from graphc.frontend import trees
 from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import Program, array_type, is_array, raw
 from graphc.frontend.tensor import Array
-from graphc.frontend.transforms import program_of
+from graphc.frontend.transforms import lock_of, program_of
 from graphc.ir import Graph
 from graphc.ir.errors import GraphError
 from graphc.ir.evaluate import is_default
@@ -185,20 +184,6 @@ def compile(
     if not program.graph.symbols:
         program.compile_for({})
     return Executable(program)
-
-
-def lock_of(lock: str | os.PathLike[str] | None, locked: bool) -> Locked | None:
-    """What a lock file has; None without one.
-
-    Raises:
-        LoadError: If it cannot be read, or is damaged.
-        ValueError: If lines are required of no file.
-    """
-    if lock is None and locked:
-        raise ValueError(
-            "Expected `lock`, a file, with locked=True. Received: lock=None"
-        )
-    return None if lock is None else read_locked(lock, locked)
 
 
 def program_of_graph(graph: Graph) -> Program:

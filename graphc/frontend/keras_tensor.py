@@ -177,6 +177,11 @@ def symbolic_leaves(tree: Any) -> list[KerasTensor]:
     return [x for x in trees.leaves(tree) if isinstance(x, KerasTensor)]
 
 
+def is_keras_tensor(x: Any) -> bool:
+    """Whether `x` is a symbolic tensor of the functional API."""
+    return isinstance(x, KerasTensor)
+
+
 def record(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from graphc.files.lock import Locked, read_locked
 from graphc.frontend import trees
 from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import (
@@ -248,6 +250,8 @@ def jit(
     *,
     target: str = "xla",
     precision: str = "float32",
+    lock: str | os.PathLike[str] | None = None,
+    locked: bool = False,
 ) -> Any:
     """Compiles a function of tensors, once per types of its arguments.
 
@@ -257,9 +261,16 @@ def jit(
         target: The target to compile for.
         precision: How float32 is computed, such as ``"mixed_bfloat16"``; see
             `graphc.compile`.
+        lock: A lock file of ``graphc tune``, which is read at once; see
+            `graphc.compile`.
+        locked: Whether it is an error of a call that `lock` has no line about something.
 
     Returns:
         A function that takes NumPy arrays, numbers or `Array`s and returns `Array`s.
+
+    Raises:
+        LoadError: If the lock file cannot be read, or is damaged.
+        ValueError: If `locked` is given without `lock`.
 
     Example:
         >>> import graphc
@@ -269,9 +280,24 @@ def jit(
         >>> float(double(3.0))
         6.0
     """
+    options = CompileOptions(target, precision=precision, lock=lock_of(lock, locked))
     if function is None:
-        return functools.partial(jit, target=target, precision=precision)
-    return JittedFunction(function, CompileOptions(target, precision=precision))
+        return functools.partial(JittedFunction, options=options)
+    return JittedFunction(function, options)
+
+
+def lock_of(lock: str | os.PathLike[str] | None, locked: bool) -> Locked | None:
+    """What a lock file has; None without one.
+
+    Raises:
+        LoadError: If it cannot be read, or is damaged.
+        ValueError: If lines are required of no file.
+    """
+    if lock is None and locked:
+        raise ValueError(
+            "Expected `lock`, a file, with locked=True. Received: lock=None"
+        )
+    return None if lock is None else read_locked(lock, locked)
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Any:

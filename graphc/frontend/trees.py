@@ -6,10 +6,12 @@ functions say ``Any`` where optree's own types cannot follow a structure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import optree
+
+Wanted = TypeVar("Wanted")
 
 
 def flatten(tree: Any, **options: Any) -> tuple[list[Any], Any]:
@@ -50,15 +52,24 @@ _WITHOUT_PARTS = {type(None), bool, int, float, str}
 """What most attributes are."""
 
 
-def collect(attribute: Any, wanted: type, found: dict[int, Any]) -> None:
-    """Adds the instances of `wanted` in an attribute, in lists and dicts too."""
-    if type(attribute) in _WITHOUT_PARTS:
-        return
+def collect(
+    attributes: Mapping[str, Any], wanted: type[Wanted], left_out: Collection[str] = ()
+) -> list[Wanted]:
+    """The instances of `wanted` in attributes, in lists and dicts too, each once."""
+    found: dict[int, Wanted] = {}
+    for name, attribute in attributes.items():
+        if type(attribute) not in _WITHOUT_PARTS and name not in left_out:
+            _collect(attribute, wanted, found)
+    return list(found.values())
+
+
+def _collect(attribute: Any, wanted: type[Wanted], found: dict[int, Wanted]) -> None:
     if isinstance(attribute, wanted):
         found[id(attribute)] = attribute
     elif isinstance(attribute, (list, tuple, set)):
         for item in attribute:
-            collect(item, wanted, found)
+            if type(item) not in _WITHOUT_PARTS:
+                _collect(item, wanted, found)
     elif isinstance(attribute, dict):
         for item in attribute.values():
-            collect(item, wanted, found)
+            _collect(item, wanted, found)

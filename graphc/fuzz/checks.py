@@ -22,11 +22,11 @@ from graphc.ir.opdef import OPS
 from graphc.ir.ops import call
 from graphc.ir.parser import parse
 from graphc.ir.rounding import disagreement, spreads
-from graphc.ir.types import DType, dtype
+from graphc.ir.types import DType
 from graphc.passes import PASSES, Report, run_with_report
 from graphc.passes.numerics import NumericsClass, declared
 from graphc.passes.pass_manager import RoundingError
-from graphc.passes.samples import coarsest
+from graphc.passes.samples import coarsest, same_bits
 from graphc.runtime.compile import compile_graph
 
 
@@ -90,39 +90,29 @@ class Subject:
     def compare(
         self,
         found: Sequence[Any],
-        same_bits: bool = False,
+        exact: bool = False,
         within: DType | None = None,
     ) -> str | None:
         """What is wrong with the results of an executor, or None.
 
         Args:
             found: The results.
-            same_bits: Whether finite results must have the reference's bits.
+            exact: Whether finite results must have the reference's bits.
             within: The narrowest dtype that floats were computed in, if not their own.
         """
         if len(found) != len(self.reference):
             return f"{len(found)} results, not {len(self.reference)}"
-        if all(map(_equal, found, self.reference)):
+        arrays = [np.asarray(each) for each in found]
+        if all(map(same_bits, arrays, self.reference)):
             return None
-        for i, (got, want) in enumerate(zip(found, self.reference, strict=True)):
-            if same_bits and not _equal(got, want):
+        for i, (got, want) in enumerate(zip(arrays, self.reference, strict=True)):
+            if exact and not same_bits(got, want):
                 spread = np.zeros(want.shape)
             else:
                 spread = self.spreads(within)[i]
             if problem := disagreement(got, want, spread, within):
                 return f"result {i}: {problem}"
         return None
-
-
-def _equal(found: Any, want: Array) -> bool:
-    """Whether arrays have the same bits, but for payloads of nan and signs of zeros."""
-    got = np.asarray(found)
-    if (got.dtype, got.shape) != (want.dtype, want.shape):
-        return False
-    same = got == want
-    if dtype(want.dtype).is_float:
-        same = same | (np.isnan(got) & np.isnan(want))
-    return bool(np.all(same))
 
 
 Check = Callable[[Subject], str | None]
@@ -144,7 +134,7 @@ def meaning_problem(subject: Subject) -> str | None:
     subject.graph.verify()
     subject.bound.verify()
     found = evaluate(subject.bound, *subject.arrays)
-    return subject.compare(found, same_bits=True)
+    return subject.compare(found, exact=True)
 
 
 def pipeline_problem(

@@ -22,7 +22,7 @@ from graphc.ir.dims import Dim, SymbolicDim, substitute
 from graphc.ir.errors import GraphError
 from graphc.ir.evaluate import Evaluator
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import OpDef
+from graphc.ir.opdef import OpDef, Trait
 from graphc.ir.types import DTYPES, DType, TensorType
 from graphc.ir.values import Literal, Operand, Value
 
@@ -34,6 +34,9 @@ LARGEST = 1e4
 
 WILD = 2
 """How many nodes out of a hundred may overflow or be nan."""
+
+APART = 1e-3
+"""How far singular values of a matrix are apart, of the largest, for its factors."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ class Growth:
             read = [self._read(operand) for operand in node.operands]
             with np.errstate(all="ignore"):
                 results = self._evaluator.apply(node, read)
-            if all(map(is_tame, results)) or self.choices.chance(WILD):
+            tame = all(map(is_tame, results)) or self.choices.chance(WILD)
+            if tame and _is_determined(node, read):
                 self.arrays.update(zip(found, results, strict=True))
                 return found[0]
         self.graph.remove(node)
@@ -204,6 +208,21 @@ def extent(array: Array) -> tuple[float, float] | None:
     if not wide.size or np.isnan(wide).any():
         return None
     return float(wide.min()), float(wide.max())
+
+
+def _is_determined(node: Node, read: Sequence[Any]) -> bool:
+    """Whether the operands leave a node no choice between results.
+
+    The vectors that belong to equal singular values, or to zero, are any of a subspace,
+    and each executor takes its own.
+    """
+    if Trait.FACTORIZES not in node.op.traits or not np.size(read[0]):
+        return True
+    if not np.all(np.isfinite(read[0])):
+        return True  # all that follows is nan
+    found = np.linalg.svd(read[0], compute_uv=False)
+    gaps = found - np.concatenate([found[..., 1:], 0 * found[..., :1]], -1)
+    return bool(np.all(gaps > APART * found[..., :1]))
 
 
 def is_tame(array: Array) -> bool:

@@ -134,6 +134,7 @@ class Graph:
         self._first: Node | None = None
         self._last: Node | None = None
         self._size = 0
+        self._calls = 0
         self._return = Node(RETURN, (), {}, ())
         self._return.graph = self
         self.module = module if module is not None else Module()
@@ -235,6 +236,7 @@ class Graph:
         else:
             before._previous = node
         self._size += 1
+        self._calls += bool(node.op.graph_attributes)
 
     def _unlink(self, node: Node) -> None:
         if node._previous is None:
@@ -246,6 +248,7 @@ class Graph:
         else:
             node._next._previous = node._previous
         self._size -= 1
+        self._calls -= bool(node.op.graph_attributes)
 
     def remove(self, node: Node) -> None:
         """Removes a node whose results nothing reads."""
@@ -278,21 +281,23 @@ class Graph:
     @property
     def mentioned_symbols(self) -> set[str]:
         """The dimension symbols of all types and attributes, those of callees too."""
-        dims: set[Dim] = set()
+        shapes: set[tuple[Dim, ...]] = set()
         for graph in self.reachable():
-            for value in graph.parameters:
-                dims.update(value.shape)
+            shapes.update(value.type.shape for value in graph.parameters)
             for node in graph.nodes:
-                dims.update(node.op.dims(node.attributes))
+                if node.op.dim_attributes:
+                    shapes.add(node.op.dims(node.attributes))
                 for value in node.results:
-                    dims.update(value.shape)
-        return symbols_of(dims)
+                    shapes.add(value.type.shape)
+        return symbols_of({dim for shape in shapes for dim in shape})
 
     def callees(self) -> list[Graph]:
         """The graphs that nodes of this graph name, each once, in order of first use.
 
         A name that the module lacks is left out: damaged graphs are printed too.
         """
+        if not self._calls:
+            return []
         names = (
             name
             for node in self.nodes

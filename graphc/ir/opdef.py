@@ -344,6 +344,7 @@ class OpDef:
         required: The attributes without a default.
         graph_attributes: The attributes that name graphs.
         constant_attributes: The attributes that name constants.
+        dim_attributes: The attributes that hold dims.
         flops: For sums of products, ``(operand types, result types, **attributes)`` to
             the number of floating-point operations; other ops are counted by kind.
     """
@@ -375,12 +376,14 @@ class OpDef:
     required: tuple[str, ...] = field(init=False)
     graph_attributes: tuple[str, ...] = field(init=False)
     constant_attributes: tuple[str, ...] = field(init=False)
+    dim_attributes: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         graphs = (AttributeKind.GRAPH, AttributeKind.GRAPHS)
         for field_name, kinds in (
             ("graph_attributes", graphs),
             ("constant_attributes", (AttributeKind.CONSTANT,)),
+            ("dim_attributes", _DIM_KINDS),
         ):
             named = [n for n, a in self.attributes.items() if a.kind in kinds]
             object.__setattr__(self, field_name, tuple(named))
@@ -501,9 +504,9 @@ class OpDef:
     def dims(self, attributes: Attributes) -> tuple[Dim, ...]:
         """The dims that attributes hold."""
         found: list[Dim] = []
-        for name, declared in self.attributes.items():
-            if declared.kind in _DIM_KINDS and attributes.get(name) is not None:
-                dims = declared.decode(attributes[name], None)
+        for name in self.dim_attributes:
+            if attributes.get(name) is not None:
+                dims = self.attributes[name].decode(attributes[name], None)
                 found += dims if isinstance(dims, tuple) else (dims,)
         return tuple(found)
 

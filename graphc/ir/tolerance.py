@@ -119,6 +119,22 @@ def mismatch(found: Any, expected: Any, allowed: Tolerance | None = None) -> str
     return _worst(got, want, error, wrong) if np.any(wrong) else None
 
 
+def near(found: Array, expected: Array, relative: float) -> bool:
+    """Whether two arrays are equal but for rounding.
+
+    Args:
+        found: Numbers that were computed in one order.
+        expected: The same numbers computed in another.
+        relative: How far floats may be apart, of themselves and, since what cancels
+            keeps the errors of what it is made of, of the largest of `expected`.
+    """
+    if found.shape != expected.shape or found.dtype.kind != "f":
+        return np.array_equal(found, expected)
+    with np.errstate(all="ignore"):
+        scale = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+        return np.allclose(found, expected, relative, relative * scale, equal_nan=True)
+
+
 def _worst(got: Array, want: Array, error: Array, wrong: Array) -> str:
     at = np.unravel_index(int(np.argmax(error)), error.shape)
     place = f" at {list(map(int, at))}" if at else ""

@@ -62,13 +62,7 @@ class Literal:
             rounded = _rounded(number, dtype) if number else number
             self.value = math.nan if math.isnan(rounded) else rounded  # one NaN only
         else:
-            limits = _integer_limits(dtype)
-            self.value = int(value)
-            if not limits[0] <= self.value <= limits[1]:
-                raise GraphError(
-                    f"{self.value} is out of range for {dtype}",
-                    received=f"a literal outside {limits[0]}..{limits[1]}",
-                )
+            self.value = _integer(value, dtype)
 
     @property
     def dtype(self) -> DType:
@@ -104,10 +98,21 @@ def _rounded(number: float, dtype: DType) -> float:
         return float(np.asarray(number).astype(dtype.numpy))
 
 
-def _integer_limits(dtype: DType) -> tuple[int, int]:
-    if dtype.kind == "uint":
-        return 0, 2**dtype.bits - 1
-    return -(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1
+def _integer(value: float | np.generic, dtype: DType) -> int:
+    """`value` as a number that an integer dtype can hold."""
+    signed = dtype.kind != "uint"
+    count = 2**dtype.bits
+    lowest = -count // 2 if signed else 0
+    try:
+        number = int(value)
+    except (OverflowError, ValueError):  # an infinity or nan
+        number = None
+    if number is None or not lowest <= number < lowest + count:
+        raise GraphError(
+            f"{value if number is None else number} is out of range for {dtype}",
+            received=f"a literal outside {lowest}..{lowest + count - 1}",
+        )
+    return number
 
 
 class Value:

@@ -38,9 +38,9 @@ class BatchDots(GraphPass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
         alike: dict[Hashable, list[_Dot]] = {}
-        for node in graph.nodes:
+        for order, node in enumerate(graph.nodes):
             rewriter.ledger.visits += 1
-            found = _dot_of_slices(node) if node.op is dot_general else None
+            found = _dot_of_slices(node, order) if node.op is dot_general else None
             if found is not None:
                 alike.setdefault(found.key, []).append(found)
         for dots in alike.values():
@@ -62,9 +62,10 @@ class _Piece(NamedTuple):
 
 
 class _Dot(NamedTuple):
-    """A dot of two pieces."""
+    """A dot of two pieces, and its position in the graph."""
 
     node: Node
+    order: int
     left: _Piece
     right: _Piece
 
@@ -76,9 +77,9 @@ class _Dot(NamedTuple):
         return *sources, attributes, self.right.place - self.left.place
 
 
-def _dot_of_slices(node: Node) -> _Dot | None:
+def _dot_of_slices(node: Node, order: int) -> _Dot | None:
     left, right = (_piece(operand) for operand in node.operands)
-    return None if left is None or right is None else _Dot(node, left, right)
+    return None if left is None or right is None else _Dot(node, order, left, right)
 
 
 def _piece(operand: Operand) -> _Piece | None:
@@ -116,7 +117,6 @@ def _runs(dots: Sequence[_Dot]) -> list[list[_Dot]]:
 
 def _batch(run: Sequence[_Dot], rewriter: Rewriter) -> None:
     """Puts slices of one product for the products of slices."""
-    order = {node: place for place, node in enumerate(_nodes(run[0].node))}
     product: list[Any] = []
 
     def part(place: int, dot: _Dot) -> Proposal:
@@ -129,14 +129,9 @@ def _batch(run: Sequence[_Dot], rewriter: Rewriter) -> None:
         return "batch", [reshape(cut, shape=dot.node.result.type.shape)]
 
     # The first in the graph makes the product: both arrays are there by then.
-    for place, dot in sorted(enumerate(run), key=lambda each: order[each[1].node]):
+    for place, dot in sorted(enumerate(run), key=lambda each: each[1].order):
         if not rewriter.rewrite(dot.node, partial(part, place, dot)):
             return
-
-
-def _nodes(node: Node) -> Sequence[Node]:
-    assert node.graph is not None
-    return list(node.graph.nodes)
 
 
 def _product(run: Sequence[_Dot]) -> Any:

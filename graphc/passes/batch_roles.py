@@ -26,6 +26,7 @@ from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph, Node, clone_nodes
 from graphc.ir.opdef import Kind, Trait
 from graphc.ir.random_inputs import random_array
+from graphc.ir.tolerance import near
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
 
@@ -322,20 +323,12 @@ def _fitting(
             Rows(axis)
             for axis in range(whole.ndim)
             if whole.shape[axis] == PARTS * first.shape[axis]
-            and _close(np.concatenate([first, second], axis), whole)
+            and near(np.concatenate([first, second], axis), whole, CLOSE)
         ]
     sizes = whole.dtype.kind in "iu" and np.array_equal(first, second)
     if sizes or all(isinstance(role, Alone) for role in read):
-        return [Alone(d) for d in DEGREES if _close(_scaled(first, d), whole)]
+        return [Alone(d) for d in DEGREES if near(_scaled(first, d), whole, CLOSE)]
     if whole.dtype.kind != "f":
         return []
     mean = (first + second) / 2
-    return [Mean(d) for d in DEGREES if _close(_scaled(mean, d), whole)]
-
-
-def _close(a: Array, b: Array) -> bool:
-    if a.shape != b.shape or a.dtype.kind != "f":
-        return np.array_equal(a, b)
-    with np.errstate(all="ignore"):
-        scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
-        return np.allclose(a, b, CLOSE, CLOSE * scale, equal_nan=True)
+    return [Mean(d) for d in DEGREES if near(_scaled(mean, d), whole, CLOSE)]

@@ -21,6 +21,7 @@ from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Proposal, Rewriter, full, owner
+from graphc.passes.sweep import sweep
 
 Array = np.ndarray[Any, Any]
 
@@ -54,8 +55,7 @@ class ConstantFolding(GraphPass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         folder = _Folder(self, rewriter)
         made = rewriter.ledger.count
-        for node in graph.nodes:
-            rewriter.ledger.visits += 1
+        for node in sweep(graph, rewriter):
             folder.visit(node)
         return rewriter.ledger.count > made
 
@@ -72,50 +72,56 @@ class _Folder:
         self.made: dict[Hashable, Array] = {}
 
     def visit(self, node: Node) -> None:
-        """Folds `node`, or notes its results if they are known but stay symbolic."""
+        """Puts what `node` computes for it, if that is known."""
         if node.op is constant:
-            self._read_constant(node)
+            array = self._array(node.result)
+            if array is not None and _is_uniform(array):
+                self.rewriter.rewrite(node, partial(self._fold, node, [array]))
             return
+        # Sequences and broadcast literals are the best way to write what they are.
+        results = None if _is_symbolic(node) else self._results(node)
+        if results is None:
+            return
+        stored = sum(
+            self.stored.get(o, 0) for o in node.operands if isinstance(o, Value)
+        )
+        if all(self._fits(array, stored) for array in results):
+            self.rewriter.rewrite(node, partial(self._fold, node, results))
+
+    def _results(self, node: Node) -> list[Array] | None:
+        """What `node` computes, if its operands are known and it is not much work."""
         arrays: list[Array] = []
         for operand in node.operands:
             array = self._array(operand)
             if array is None:
-                return
+                return None
             arrays.append(array)
         if not self._affordable(node, arrays):
-            return
+            return None
         with np.errstate(all="ignore"):
-            results = self.evaluator.apply(node, arrays)
-        stored = sum(
-            self.stored.get(o, 0) for o in node.operands if isinstance(o, Value)
-        )
-        if _is_symbolic(node):
-            self.known.update(zip(node.results, results, strict=True))
-        elif all(self._fits(array, stored) for array in results):
-            self.rewriter.rewrite(node, partial(self._fold, node, results))
-
-    def _read_constant(self, node: Node) -> None:
-        value, module = node.result, owner(node).module
-        array = module.constants[node.attributes["name"]]
-        if array.size > self.options.max_elements:
-            return
-        if _is_uniform(array):
-            self.rewriter.rewrite(node, partial(self._fold, node, [array]))
-        else:
-            self.known[value] = array
-            self.stored[value] = array.size
+            return self.evaluator.apply(node, arrays)
 
     def _array(self, operand: Operand) -> Array | None:
+        """The value of an operand that is written so that it is known."""
         if isinstance(operand, Literal):
             return operand.numpy()
         known = self.known.get(operand)
-        if known is not None:
+        if known is not None or operand.node is None:
             return known
-        # It may be a broadcast literal that this run has made.
-        literal = uniform_literal(operand)
-        if literal is None or _size(operand.type) > self.options.max_elements:
+        node = operand.node
+        if node.op is constant:
+            return self._constant(operand, node)
+        results = self._results(node) if _is_symbolic(node) else None
+        if results is not None:
+            self.known.update(zip(node.results, results, strict=True))
+        return self.known.get(operand)
+
+    def _constant(self, value: Value, node: Node) -> Array | None:
+        array = owner(node).module.constants[node.attributes["name"]]
+        if array.size > self.options.max_elements:
             return None
-        return np.broadcast_to(literal.numpy(), operand.type.static_shape)
+        self.known[value], self.stored[value] = array, array.size
+        return array
 
     def _affordable(self, node: Node, arrays: list[Array]) -> bool:
         op = node.op
@@ -146,17 +152,6 @@ class _Folder:
         self.known[found] = array
         self.stored[found] = array.size
         return found
-
-
-def uniform_literal(operand: Operand) -> Literal | None:
-    """The literal that every element of `operand` is, if it is known to be one."""
-    if isinstance(operand, Literal):
-        return operand
-    node = operand.node
-    if node is None or node.op.kind is not Kind.BROADCAST or len(node.operands) != 1:
-        return None
-    source = node.operands[0]
-    return source if isinstance(source, Literal) else None
 
 
 def _is_symbolic(node: Node) -> bool:

@@ -15,7 +15,7 @@ from graphc.ir.ops.shape import concatenated
 from graphc.ir.types import product
 from graphc.passes.graph_pass import GraphPass, Option, register
 from graphc.passes.numerics import REASSOCIATES, Numerics
-from graphc.passes.rewrite import Proposal, Rewriter
+from graphc.passes.rewrite import Proposal, Rewriter, size_problem
 
 _RULE = "product_of_patches"
 
@@ -73,11 +73,8 @@ class ConvolutionAsDot(GraphPass):
 
 def _problem(node: Node) -> str | None:
     """Why a convolution cannot become one product, if so."""
-    types = [value.type for value in (*node.operands, *node.results)]
-    if any(type.symbols for type in types):
-        return "its sizes are not known"
-    if any(type.size == 0 for type in types):
-        return "it has no elements"
+    if reason := size_problem(node):
+        return reason
     attributes = node.op.decode(node.attributes, None)
     if attributes["groups"] * attributes["batch_groups"] > 1:
         return "each group would be a product of its own"

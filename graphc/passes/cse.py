@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Trait
-from graphc.ir.values import attributes_text
+from graphc.ir.values import Value, attributes_text
 from graphc.passes.effects import Effects
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import EXACT, Numerics
@@ -31,15 +31,28 @@ class CommonSubexpressionElimination(GraphPass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         effects = Effects()
         first: dict[Hashable, Node] = {}
+        alone: set[Node] = set()
         changed = False
         for node in graph.nodes:
             rewriter.ledger.visits += 1
             if effects.of(node):
                 continue
+            if _is_alone(node):
+                alone.add(node)
+                continue
             known = first.setdefault(_key(node), node)
             if known is not node:
                 changed |= rewriter.replace(node, known.results, "merge")
+                # What reads the first is no longer alone.
+                for user in (user for r in known.results for user in r.users):
+                    if user in alone:
+                        first.setdefault(_key(user), user)
         return changed
+
+
+def _is_alone(node: Node) -> bool:
+    """Whether nothing else reads one of its operands, so that no node is equal."""
+    return 1 in [len(o.uses) for o in node.operands if isinstance(o, Value)]
 
 
 def _key(node: Node) -> Hashable:

@@ -16,11 +16,10 @@ class Effects:
         """Whether `node`, or a node of a graph that it calls, has an effect."""
         if Trait.EFFECT in node.op.traits:
             return True
-        names = node.op.graph_names(node)
-        if not names or node.graph is None:
+        if not node.op.calls_graphs or node.graph is None:
             return False
         graphs = node.graph.module.graphs
-        return any(self._of_graph(graphs[name]) for name in names)
+        return any(self._of_graph(graphs[name]) for name in node.op.graph_names(node))
 
     def _of_graph(self, graph: Graph) -> bool:
         known = self._known.get(graph.name)

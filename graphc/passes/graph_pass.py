@@ -86,7 +86,7 @@ def register(cls: P) -> P:
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         raise TypeError(f"pass {cls.name!r} lacks a docstring")
     for option in options(cls):
-        if option.type not in _ACCEPTED or option.default is dataclasses.MISSING:
+        if option_type(option) not in _ACCEPTED or option.default is dataclasses.MISSING:
             raise TypeError(
                 f"pass {cls.name!r}: option {option.name!r} must have a default and"
                 f" one of the types {', '.join(_ACCEPTED)}"
@@ -104,6 +104,12 @@ def register(cls: P) -> P:
 def options(of: type[Pass] | Pass) -> tuple[dataclasses.Field[Any], ...]:
     """The options of a pass."""
     return dataclasses.fields(of) if dataclasses.is_dataclass(of) else ()
+
+
+def option_type(option: dataclasses.Field[Any]) -> str:
+    """The type of an option as text, whether or not its module postpones annotations."""
+    annotated: object = option.type
+    return annotated.__name__ if isinstance(annotated, type) else str(annotated)
 
 
 def pass_text(of: Pass) -> str:
@@ -138,12 +144,12 @@ def checked_option(option: dataclasses.Field[Any], value: object) -> Option:
     Raises:
         PassError: If the option has another type.
     """
-    wanted = option.type
+    wanted = option_type(option)
     if wanted == "tuple[str, ...]" and isinstance(value, str):
         return (value,)
     if wanted == "float" and type(value) is int:
         return float(value)
-    accepted = _ACCEPTED[str(wanted)]
+    accepted = _ACCEPTED[wanted]
     if type(value) is accepted and value == value:  # nan is no number
         return cast("Option", value)
     raise PassError(

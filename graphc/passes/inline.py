@@ -22,6 +22,11 @@ FUSED = "fused"
 """The attribute of graphs that stand for one kernel: calls of them stay calls."""
 
 
+def kernel_graphs(graph: Graph) -> list[Graph]:
+    """The graphs that stand for one kernel each, of those that a graph reaches."""
+    return [each for each in graph.reachable() if each.attributes.get(FUSED)]
+
+
 @register
 @final
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from graphc.ir.errors import GraphcError, GraphError, PassError
 from graphc.ir.graph import Graph
 from graphc.passes.checking import NUMERICS, Checker, PassCheck
 from graphc.passes.graph_pass import GraphPass, Pass
+from graphc.passes.journal import Journal
 from graphc.passes.ledger import Ledger, Rewrite
 from graphc.passes.numerics import Provenance, Statement, statements
 from graphc.passes.pipeline_parser import Fixpoint, Pipeline, parse_pipeline
@@ -24,6 +25,15 @@ from graphc.passes.rewrite import Rewriter
 
 MAX_REPEATS = 16
 """How often a group of a pipeline is repeated at most."""
+
+DUMPS = "dump_dir keeps the graph before each pass"
+"""What one can do about a pass that fails."""
+
+LAWS = (
+    "what holds up to rounding alone is no law of arithmetic: a rule says so by"
+    " algebraic=False, a pass by naming it in `rounding`"
+)
+"""What one can do about a pass that is right and does not keep what a graph means."""
 
 MAX_NOTE = 20_000
 """How many characters of a graph an error carries."""
@@ -235,6 +245,7 @@ class _Run:
         original: The graph before the next rewrite, once it has been copied.
         outline: Which nodes there were when the graph was last verified.
         settled: For each pass the number of rewrites when it last ended.
+        journal: What they touched.
     """
 
     def __init__(self, manager: PassManager, graph: Graph) -> None:
@@ -249,6 +260,7 @@ class _Run:
         self.original: Graph | None = None
         self.outline: _Outline | None = None
         self.settled: dict[str, int] = {}
+        self.journal = Journal()
 
     def run(self) -> Report:
         if self.manager.verify:
@@ -292,24 +304,27 @@ class _Run:
         ledger = self.report.ledger
         # A pass goes on until it finds nothing more to do: if nothing was rewritten
         # since it ended, it would look at everything in vain.
-        if self.settled.get(str(each)) == ledger.count:
+        text = str(each)
+        if self.settled.get(text) == ledger.count:
             return False
+        self.journal.begin(text)
         rewrites, refusals = ledger.count, len(ledger.refusals)
         before = self.nodes
         if self.checker and not self.checker.is_blind and self.original is None:
             self.original = self.graph.copy()
         start = time.perf_counter()
         try:
-            changed, kept = apply_pass(each, self.graph, self.report.ledger)
+            changed, kept = apply_pass(each, self.graph, ledger, journal=self.journal)
             self._keep(kept)
         except Exception as error:
             raise self._failure(each, "failed", error) from error
         seconds = time.perf_counter() - start
         made = ledger.count - rewrites
         if changed == (made > 0):
-            self.settled[str(each)] = ledger.count
+            self.settled[text] = ledger.count
+            self.journal.end(text, kept)
         run = PassRun(
-            *(str(each), seconds, before, self.nodes, made),
+            *(text, seconds, before, self.nodes, made),
             len(ledger.refusals) - refusals,
         )
         self.report.runs.append(run)
@@ -359,7 +374,7 @@ class _Run:
             f"{each} changes what @{self.graph.name} means: {found.text}",
             received=f"the rewrite {rewrite}" if rewrite is not None else None,
             location=rewrite.node.location if rewrite and rewrite.node else None,
-            hint="dump_dir keeps the graph before each pass",
+            hint=DUMPS if found.rounds else f"{DUMPS}; {LAWS}",
         )
         error.add_note(_limited(str(original)))
         raise error
@@ -383,7 +398,7 @@ class _Run:
 
     def _failure(self, each: Pass, what: str, cause: Exception) -> PassError:
         text = f"{each} {what}: "
-        hint = "dump_dir keeps the graph before each pass"
+        hint = DUMPS
         if isinstance(cause, GraphcError):
             text += cause.message
             error = PassError(
@@ -421,7 +436,11 @@ def _outline(graph: Graph) -> _Outline:
 
 
 def apply_pass(
-    each: Pass, graph: Graph, ledger: Ledger, limited: bool = False
+    each: Pass,
+    graph: Graph,
+    ledger: Ledger,
+    limited: bool = False,
+    journal: Journal | None = None,
 ) -> tuple[bool, list[Graph]]:
     """Runs a pass over a graph and all that it calls.
 
@@ -430,13 +449,14 @@ def apply_pass(
         graph: The entry graph.
         ledger: Where the rewrites go.
         limited: Whether the limit of the ledger is for required passes, too.
+        journal: What has been touched in the compile so far; the pass has begun there.
 
     Returns:
         Whether anything changed, and the graphs that are reachable now.
     """
     provenance = Provenance(graph, each.name, each.numerics)
     required = each.required and not limited
-    rewriter = Rewriter(ledger, each.name, required, provenance)
+    rewriter = Rewriter(ledger, each.name, required, provenance, journal)
     if not isinstance(each, GraphPass):
         return each.run(graph, rewriter), graph.reachable()
     changed = False

@@ -20,6 +20,7 @@ from graphc.ir.location import Location
 from graphc.ir.opdef import OPS
 from graphc.ir.types import TensorType
 from graphc.ir.values import Attributes, Operand, Value
+from graphc.passes.journal import Journal
 from graphc.passes.ledger import Ledger, Refusal, Rewrite, snapshot, snapshots
 from graphc.passes.numerics import Provenance
 
@@ -41,6 +42,7 @@ class Rewriter:
         listener: Called with each node that was added, whose operands changed, or
             whose results lost a use.
         provenance: Which results inexact rewrites can change, if that is followed.
+        journal: Of which nodes the listener would have heard in the whole compile.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class Rewriter:
         pass_name: str,
         required: bool = False,
         provenance: Provenance | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.ledger = ledger
         self.pass_name = pass_name
         self.required = required
         self.listener: Callable[[Node], None] | None = None
         self.provenance = provenance
+        self.journal = journal or Journal()
 
     # -- replacing nodes -----------------------------------------------------------
 
@@ -329,9 +333,10 @@ class Rewriter:
         self.ledger.rewrites.append(rewrite)
 
     def _notify(self, nodes: Iterable[Node]) -> None:
-        if self.listener is not None:
-            for node in nodes:
-                if node.graph is not None:
+        for node in nodes:
+            if node.graph is not None:
+                self.journal.touched.append(node)
+                if self.listener is not None:
                     self.listener(node)
 
     def _derived(
@@ -352,6 +357,16 @@ def owner(node: Node) -> Graph:
     if node.graph is None:
         raise GraphError(f"{node.op.name} is no longer in a graph")
     return node.graph
+
+
+def size_problem(node: Node) -> str | None:
+    """Why a pass that counts the elements of a node's values leaves it, if so."""
+    types = [value.type for value in (*node.operands, *node.results)]
+    if any(type.symbols for type in types):
+        return "its sizes are not known"
+    if any(type.size == 0 for type in types):
+        return "it has no elements"
+    return None
 
 
 def full(operand: Operand, type: TensorType) -> Operand:

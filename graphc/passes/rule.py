@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from graphc.passes.numerics import (
     precision,
 )
 from graphc.passes.rewrite import Proposal, Rewriter
+from graphc.passes.sweep import sweep
 
 __all__ = [
     "EXACT",
@@ -204,8 +204,9 @@ class RuleSet:
     def for_node(self, node: Node) -> tuple[Rule, ...]:
         """The rules that may start from `node`, told by a look at its operands."""
         op, operands = node.op, node.operands
-        if not 0 < len(operands) <= MAX_MAKERS:
-            return self.at(op)
+        starting = self.at(op)
+        if not starting or not 0 < len(operands) <= MAX_MAKERS:
+            return starting
         makers = [
             LITERAL if isinstance(o, Literal) else o.node.op if o.node else None
             for o in operands
@@ -213,7 +214,7 @@ class RuleSet:
         key = op, *makers
         found = self._by_makers.get(key)
         if found is None:
-            found = tuple([rule for rule in self.at(op) if rule.may_apply(makers)])
+            found = tuple([rule for rule in starting if rule.may_apply(makers)])
             self._by_makers[key] = found
         return found
 
@@ -254,32 +255,17 @@ def rewrite_greedily(graph: Graph, rewriter: Rewriter, rules: RuleSet) -> bool:
     Raises:
         PassError: If the rules undo one another and would never end.
     """
-    pending = deque(graph.nodes)
-    waiting = set(pending)
-
-    def enqueue(node: Node) -> None:
-        if node not in waiting and node is not graph.return_node:
-            waiting.add(node)
-            pending.append(node)
-
     effects = Effects()
-    visits, most, made = 0, MAX_VISITS * (len(graph) + 100), rewriter.ledger.count
-    rewriter.listener = enqueue
-    while pending:
-        node = pending.popleft()
-        waiting.discard(node)
-        if node.graph is not graph:
-            continue
-        visits += 1
-        if visits > most:
+    ledger = rewriter.ledger
+    most, made = ledger.visits + MAX_VISITS * (len(graph) + 100), ledger.count
+    for node in sweep(graph, rewriter, again=True):
+        if ledger.visits > most:
             raise PassError(f"{rewriter.pass_name}: the rules do not come to an end")
         if is_dead(node, effects):
             rewriter.erase(node)
         elif candidates := rules.for_node(node):
             rewriter.rewrite(node, partial(_first, node, candidates))
-    rewriter.listener = None
-    rewriter.ledger.visits += visits
-    return rewriter.ledger.count > made
+    return ledger.count > made
 
 
 def _first(node: Node, rules: Sequence[Rule]) -> Proposal | None:

@@ -22,6 +22,7 @@ from graphc.ir.ops import (
 from graphc.ir.ops.convolutions import parse_labels
 from graphc.ir.types import F32, DType
 from graphc.ir.values import Operand
+from graphc.passes.depthwise_gradients import sums_by_place
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.rewrite import Proposal, Rewriter
 
@@ -38,7 +39,8 @@ class SplitContractions(GraphPass):
     A product of matrices with few tiles of results, as the gradient of weights mostly
     is, becomes a batch of products over parts of the sum, and a sum of these. A product
     with a vector becomes a reduction: it reads each element once, so that there is
-    nothing to gain by tiles.
+    nothing to gain by tiles. So does the gradient of a depthwise kernel, for each place
+    of its window.
 
     Attributes:
         processors: How many tiles are computed at the same time.
@@ -60,7 +62,7 @@ class SplitContractions(GraphPass):
 
     def _rewritten(self, node: Node) -> Proposal | None:
         if node.op is convolution:
-            return self._split_convolution(node)
+            return sums_by_place(node) or self._split_convolution(node)
         return _reduction(node) or self._split_dot(node)
 
     def _split_dot(self, node: Node) -> Proposal | None:
@@ -92,22 +94,31 @@ class SplitContractions(GraphPass):
         return "split_sum", [_converted(reduce_sum(sums, axes=[0]), result.dtype)]
 
     def _split_convolution(self, node: Node) -> Proposal | None:
-        """Parts of the input's features become groups, each with kernels of its own."""
+        """Parts of the input's features become groups, each with kernels of its own.
+
+        Where parts of the batch are groups already, they become parts of the batch.
+        """
         x, kernel = node.operands
         attributes = node.op.decode(node.attributes, None)
-        _, of_kernel, of_result = parse_labels(attributes["labels"])
-        if attributes["groups"] * attributes["batch_groups"] > 1:
+        of_x, of_kernel, of_result = parse_labels(attributes["labels"])
+        if attributes["groups"] > 1:
             return None
         result = node.results[0].type
         features = _shape(kernel)[of_kernel.outer]
         inner = _shape(kernel)[of_kernel.inner]
         terms = math.prod(_shape(kernel)) // features
-        m = result.size // features
-        parts = self._parts(int(m), features, terms, 1, inner)
+        groups = attributes["batch_groups"]
+        m, n = int(result.size // features), features // groups
+        parts = self._parts(m, n, terms, groups, inner)
         if parts == 1:
             return None
-        groups = _moved(kernel, of_kernel.inner, of_kernel.outer, parts)
-        sums = convolution(x, groups, **{**attributes, "groups": parts})
+        kernels = _moved(kernel, of_kernel.inner, of_kernel.outer, parts)
+        if groups > 1:
+            x = _moved(x, of_x.inner, of_x.outer, parts)
+            attributes = {**attributes, "batch_groups": parts * groups}
+        else:
+            attributes = {**attributes, "groups": parts}
+        sums = convolution(x, kernels, **attributes)
         wide = _sum_dtype(result.dtype)
         if wide is not result.dtype:
             # A kernel stores what it has summed in the dtype that it is converted to; a

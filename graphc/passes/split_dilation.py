@@ -15,7 +15,7 @@ from graphc.ir.ops.shape import interleaved
 from graphc.ir.ops.window import dilated_size
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import REASSOCIATES, Numerics
-from graphc.passes.rewrite import Proposal, Rewriter
+from graphc.passes.rewrite import Proposal, Rewriter, size_problem
 
 _RULE = "phases"
 
@@ -60,11 +60,8 @@ class SplitDilation(GraphPass):
 
     def _problem(self, node: Node) -> str | None:
         """Why a convolution stays whole, if so."""
-        types = [value.type for value in (*node.operands, *node.results)]
-        if any(type.symbols for type in types):
-            return "its sizes are not known"
-        if any(type.size == 0 for type in types):
-            return "it has no elements"
+        if reason := size_problem(node):
+            return reason
         how = node.op.decode(node.attributes, None)
         steps = zip(how["strides"], how["input_dilation"], strict=True)
         if any(min(pair) > 1 for pair in steps):

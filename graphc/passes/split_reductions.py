@@ -16,12 +16,22 @@ from graphc.ir.ops import optimization_barrier, pad, reshape
 from graphc.ir.ops.along_axes import in_dtype, widen
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal
+from graphc.passes.fusion.parallelism import ACCESS, KERNEL, work_behind
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.matrices import TILE_ROWS, made_by
 from graphc.passes.rewrite import Proposal, Rewriter
 
 COLUMNS = 32
 """How many results a program computes side by side where they lie side by side."""
+
+LEAST, SHARES = 4, 128
+"""A program has at least so many elements, and so small a share of what is too much."""
+
+BALANCE = 3
+"""How many times as many parts there are at most as makes both sums equally long."""
+
+MOST_PARTS = 16384
+"""How many results of parts a program combines."""
 
 
 @register
@@ -31,20 +41,21 @@ class SplitReductions(GraphPass):
     """Reduces parts first, and then their results, where one way would be too long.
 
     A GPU reduces rows in parallel; a sum of a million elements to one is a single row.
-    Its elements are reshaped to rows of about `work` elements; if no number of rows
-    divides them, they are padded with what does not change the result. Sums of narrow
-    floats stay wide in between.
+    Its elements are reshaped to rows, as many as a GPU has programs for; if no number
+    of rows divides them, they are padded with what does not change the result. Sums of
+    narrow floats stay wide in between. What the elements are computed from counts:
+    fusion lets the kernel of the reduction compute it.
 
     Columns of what a dot or convolution makes are reduced in parts of `tile_rows` rows
     first: `fusion` lets the kernel that makes them do so for the tile that it has.
 
     Attributes:
-        work: How many elements a program reduces without being split.
+        work: What a program does without being split, in operations.
         programs: With how many programs a GPU has enough to do.
         tile_rows: How many rows of a product a kernel reduces where it computes them.
     """
 
-    work: int = 32768
+    work: int = int(KERNEL)
     programs: int = 256
     tile_rows: int = TILE_ROWS
     name: ClassVar[str] = "split_reductions"
@@ -77,27 +88,46 @@ class SplitReductions(GraphPass):
         shape, axes = type.static_shape, _axes(node)
         results = math.prod(n for d, n in enumerate(shape) if d not in axes)
         length = math.prod(shape) // results
-        parts = self._parts(type, node, results, length)
+        behind = work_behind(node.operands[0])
+        parts = self._parts(type, node, results, length, behind)
         if parts == 1:
             return []
         in_tiles = axes == tuple(range(len(axes))) and length % self.tile_rows == 0
         if not in_tiles or not made_by(node.operands[0], (length, results), order):
             return [parts]
         tiles = length // self.tile_rows
-        further = self._parts(type, node, results, tiles)
+        further = self._parts(type, node, results, tiles, 0.0)
         return [tiles] if further == 1 else [tiles, further]
 
-    def _parts(self, type: TensorType, node: Node, results: int, length: int) -> int:
-        """Into how many parts `length` elements for each result had better be split."""
+    def _parts(
+        self, type: TensorType, node: Node, results: int, length: int, behind: float
+    ) -> int:
+        """Into how many parts `length` elements for each result had better be split.
+
+        Args:
+            type: What is reduced.
+            node: The reduction.
+            results: How many results it has.
+            length: How many elements go into each of them.
+            behind: The work of computing an element.
+        """
         shape, axes = type.static_shape, _axes(node)
         # Rows that end in a reduced axis are read along it, others side by side.
         is_inner = len(shape) - 1 in axes
         beside = 1 if is_inner else min(COLUMNS, results)
         programs = -(-results // beside)
-        work = length * beside
-        if programs >= self.programs or work <= self.work:
+        elements = length * beside
+        least = max(LEAST, self.work // (SHARES * int(ACCESS)))
+        if programs >= self.programs or elements <= least:
             return 1
-        wanted = min(-(-2 * work // self.work), -(-4 * self.programs // programs))
+        if elements * (ACCESS + behind) <= self.work:
+            return 1
+        wanted = min(
+            -(-elements // least),
+            -(-4 * self.programs // programs),
+            MOST_PARTS // beside,
+            BALANCE * math.isqrt(length),
+        )
         return min(wanted, length)
 
 

@@ -39,7 +39,7 @@ from graphc.ir.types import I32
 from graphc.ir.values import Literal
 from graphc.passes.graph_pass import GraphPass, Option, register
 from graphc.passes.numerics import EXACT, REASSOCIATES, Numerics
-from graphc.passes.rewrite import Rewriter
+from graphc.passes.rewrite import Rewriter, size_problem
 
 _EXTREMES: dict[Any, tuple[Any, Any]] = {
     reduce_window_max: (maximum, lowest),
@@ -92,11 +92,8 @@ class UnrollWindows(GraphPass):
 
     def _problem(self, node: Node) -> str | None:
         """Why the windows of a node are not unrolled, if so."""
-        types = [value.type for value in (*node.operands, *node.results)]
-        if any(type.symbols for type in types):
-            return "its sizes are not known"
-        if any(type.size == 0 for type in types):
-            return "it has no elements"
+        if reason := size_problem(node):
+            return reason
         places = math.prod(node.attributes["window"])
         if places > self.most_places:
             return f"its windows have {places} elements, more than {self.most_places}"

@@ -25,6 +25,7 @@ from graphc.ir.random_inputs import random_inputs
 from graphc.ir.tolerance import rmse
 from graphc.ir.types import dtype
 from graphc.passes import run
+from graphc.passes.inline import kernel_graphs
 from graphc.runtime.triton_compile import CompiledKernel
 from graphc.runtime.triton_device import Command, Device, stored_nbytes
 from graphc.runtime.triton_program import POISON
@@ -109,10 +110,9 @@ def tune(
         The new entries by signature, to be merged into the table of the architecture.
     """
     found: dict[str, Entry] = {}
-    for kernel_graph in run(graph, "triton").reachable():
+    for kernel_graph in kernel_graphs(run(graph, "triton")):
         signature = signature_of(kernel_graph)
-        is_kernel = kernel_graph.attributes.get("fused")
-        if not is_kernel or signature in (known or {}) or signature in found:
+        if signature in (known or {}) or signature in found:
             continue
         entry = _tuned(kernel_graph, device, compiler, say)
         if entry is not None:

@@ -101,6 +101,7 @@ def compile_graph(
         positions,
         plan,
         stages.origins,
+        stages.lines,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphc.files.lock import Line
 from graphc.ir.graph import Graph
 from graphc.passes import Report
 from graphc.passes.memory_bill import memory_bill
@@ -25,8 +26,9 @@ class Executable(CallableProgram[Program]):
             ``emit``, ``compile``.
         report: What the passes did, or None if none ran.
         origins: For each kernel, by its name, where its schedule is from: ``lock`` (a
-            lock file), ``table`` (what was measured on this GPU's architecture), or
-            ``cost model``.
+            lock file), ``table`` (what was measured on this GPU's architecture),
+            ``cost model``, or ``cost model, registers`` where what that chose spills.
+        lines: The lines of the lock file that are about what was compiled.
         program: The backend's own object; for XLA its ``jitted`` is a jax function.
     """
 
@@ -40,12 +42,14 @@ class Executable(CallableProgram[Program]):
         donated: Sequence[int] = (),
         memory_plan: MemoryPlan | None = None,
         origins: Mapping[str, str] | None = None,
+        lines: Iterable[Line] = (),
     ) -> None:
         super().__init__(graph, program)
         self.target = target
         self.compile_seconds = dict(compile_seconds)
         self.report = report
         self.origins = dict(origins or {})
+        self.lines = tuple(lines)
         self._donated = tuple(donated)
         self._memory_plan = memory_plan
 

@@ -323,14 +323,11 @@ def unpack(
 def _fits(executable: Any, graph: Graph) -> bool:
     """Whether an executable takes and returns as much as a graph does."""
     memory = executable.get_compiled_memory_stats()
-    types = [p.type for p in graph.parameters]
-    takes, returns = (
-        (types, memory.argument_size_in_bytes),
-        (operand_types(graph.results), memory.output_size_in_bytes),
-    )
+    taken = sum(parameter.type.nbytes for parameter in graph.parameters)
+    returned = sum(type.nbytes for type in operand_types(graph.results))
     return (
         len(executable.get_parameter_layouts()) == len(graph.parameters)
         and len(executable.get_output_layouts()) == len(graph.results)
-        and sum(type.nbytes for type in takes[0]) <= takes[1]
-        and sum(type.nbytes for type in returns[0]) <= returns[1]
+        and taken <= memory.argument_size_in_bytes
+        and returned <= memory.output_size_in_bytes
     )

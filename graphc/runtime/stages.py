@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graphc.files.lock import Locked
+from graphc.files.lock import Line, Locked
 from graphc.ir.errors import GraphcError
 from graphc.runtime.settings import Settings
 
@@ -21,6 +21,7 @@ class Stages:
         lock: The choices that it goes by, if any.
         seconds: How long each stage took, in order.
         origins: Where the schedule of each kernel is from, by the kernel's name.
+        lines: The lines of the lock that are about what is compiled, in order.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Stages:
         self.lock = settings.lock() if lock is None else lock
         self.seconds: dict[str, float] = {}
         self.origins: dict[str, str] = {}
+        self.lines: dict[Line, None] = {}
         self._directory: Path | None = None
         self._number = 0
         if settings.dump is not None:

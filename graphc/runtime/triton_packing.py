@@ -17,7 +17,8 @@ from graphc.files.container import check_keys
 from graphc.files.json_text import load_json
 from graphc.files.tensors import dump_tensors, parse_tensors
 from graphc.ir.errors import GraphcError, LoadError
-from graphc.ir.graph import Module
+from graphc.ir.graph import Graph, Module
+from graphc.ir.opdef import operand_types
 from graphc.runtime.backend import Packed
 from graphc.runtime.triton_cache import digest
 from graphc.runtime.triton_compile import CompiledKernel
@@ -103,6 +104,22 @@ def unpack_plan(packed: Packed) -> UnpackedPlan:
     for constant in plan.constants:
         _check_constant(constant, module)
     return UnpackedPlan(plan, compiled, module)
+
+
+def check_interface(plan: Plan, graph: Graph, donate: Sequence[int]) -> None:
+    """Raises a `LoadError` unless a packed plan is for a graph's arrays.
+
+    Args:
+        plan: The plan.
+        graph: A graph with the parameters and results that it should have.
+        donate: The parameters that it may overwrite.
+    """
+    if plan.parameters != tuple(p.type for p in graph.parameters):
+        raise LoadError("a packed plan has other parameters than its graph")
+    if [type for type, _ in plan.results] != operand_types(graph.results):
+        raise LoadError("a packed plan has other results than its graph")
+    if set(plan.donated) - set(donate):
+        raise LoadError("a packed plan overwrites parameters that it must not")
 
 
 def _facts(compiled: CompiledKernel) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from graphc.codegen.triton.kernel import Kernel
 from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE, emit_kernels
 from graphc.codegen.triton.plan import Plan
 from graphc.codegen.triton.planning import make_plan
-from graphc.codegen.triton.schedule import Schedule
-from graphc.codegen.triton.tuning import choose_kernels, load_table
+from graphc.codegen.triton.tuning import COST_MODEL, LOCK, choose_kernels, load_table
+from graphc.files.lock import device_of
 from graphc.files.store import Store
 from graphc.ir.errors import CompileError, GraphcError, LoadError, TargetError
 from graphc.ir.graph import Graph, Module
-from graphc.ir.opdef import operand_types
 from graphc.runtime import cublas, cuda_driver
 from graphc.runtime.backend import Memory, Packed, Program
 from graphc.runtime.cuda_device import CudaDevice
@@ -27,9 +26,15 @@ from graphc.runtime.stages import Stages
 from graphc.runtime.triton_cache import Cache
 from graphc.runtime.triton_compile import CompiledKernel, Compiler
 from graphc.runtime.triton_interpreter import InterpreterDevice
-from graphc.runtime.triton_packing import pack_plan, unpack_plan
+from graphc.runtime.triton_packing import check_interface, pack_plan, unpack_plan
 from graphc.runtime.triton_program import TritonProgram
-from graphc.runtime.triton_schedules import INTERPRETER, locked_schedules
+from graphc.runtime.triton_schedules import (
+    INTERPRETER,
+    LockedSchedule,
+    locked_schedules,
+    unoffered,
+)
+from graphc.runtime.triton_spills import without_spills
 from graphc.runtime.triton_version import unavailable as triton_unavailable
 
 
@@ -51,8 +56,13 @@ def unavailable(device: str | None, packed: bool = False) -> str | None:
 
 
 def device_name(device: str | None) -> str:
-    """The architecture, whichever GPU has it; or the interpreter."""
-    return f"triton:{device or cuda().architecture}"
+    """The architecture, with the GPU's name if one is here; or the interpreter."""
+    if device == INTERPRETER or cuda_driver.unavailable() is not None:
+        return f"triton:{device or cuda().architecture}"
+    gpu = cuda()
+    if device not in (None, gpu.architecture):
+        return f"triton:{device}"
+    return device_of(f"triton:{gpu.architecture}", gpu.name)
 
 
 def emit(graph: Graph) -> str:
@@ -67,6 +77,10 @@ def compile(
     architecture = _architecture(device)
     with stages.timed("emit"):
         emitted = _emitted(graph, architecture, stages, is_here=device is None)
+    if architecture is not None:
+        with stages.timed("compile"):
+            emitted |= _relieved(graph.module, emitted, architecture, stages)
+    with stages.timed("emit"):
         plan = make_plan(graph, emitted, donate)
         text = _text(plan)
     stages.dump("plan.txt", plan)
@@ -97,17 +111,44 @@ def _emitted(
     """The kernels, with the schedules of the lock, the table, or the cost model."""
     device = architecture or INTERPRETER
     made_for = architecture or DEFAULT_ARCHITECTURE
-    locked: dict[str, Schedule] = {}
+
+    def no_library() -> str | None:
+        if not is_here:
+            return "what is compiled for another machine does not know its libraries"
+        return cublas.unavailable()
+
+    locked: dict[str, LockedSchedule] = {}
     if stages.lock is not None:
-        locked = locked_schedules(graph, stages.lock, f"triton:{device}", made_for)
+        # What is compiled for an architecture is the same on whichever machine.
+        name = device_name(None) if is_here else f"triton:{device}"
+        locked = locked_schedules(graph, stages.lock, name, made_for, no_library)
+    own = {name: each.schedule for name, each in locked.items() if each.schedule}
     table = load_table(device)
-    schedules = [*locked.values(), *(entry.schedule for entry in table.values())]
+    schedules = [*own.values(), *(entry.schedule for entry in table.values())]
     called = any(schedule.library is not None for schedule in schedules)
-    # What is compiled for another machine does not know its libraries.
-    libraries = called and is_here and cublas.unavailable() is None
-    chosen = choose_kernels(graph, table, made_for, locked, libraries)
-    stages.origins |= {each.kernel.name: each.origin for each in chosen.values()}
+    libraries = called and no_library() is None
+    chosen = choose_kernels(graph, table, made_for, own, libraries)
+    for name, each in locked.items():
+        if each.schedule is not None and chosen[name].origin != LOCK:
+            raise unoffered(each.lines[0])
+        stages.lines |= dict.fromkeys(each.lines)
+    stages.origins |= {
+        each.kernel.name: each.origin + (locked[name].origin if name in locked else "")
+        for name, each in chosen.items()
+    }
     return {name: each.kernel for name, each in chosen.items()}
+
+
+def _relieved(
+    module: Module, emitted: Mapping[str, Kernel], architecture: str, stages: Stages
+) -> dict[str, Kernel]:
+    """Kernels in place of those for which the cost model has chosen too large tiles."""
+    origins = stages.origins
+    own = {n: each for n, each in emitted.items() if origins[each.name] == COST_MODEL}
+    made_by = compiler(stages.settings.store())
+    found = without_spills(own, module, made_by, architecture)
+    origins |= {each.name: "cost model, registers" for each in found.values()}
+    return found
 
 
 def unpack(
@@ -124,12 +165,7 @@ def unpack(
         return None
     found = unpack_plan(packed)
     plan = found.plan
-    if plan.parameters != tuple(p.type for p in graph.parameters):
-        raise LoadError("a packed plan has other parameters than its graph")
-    if [type for type, _ in plan.results] != operand_types(graph.results):
-        raise LoadError("a packed plan has other results than its graph")
-    if set(plan.donated) - set(donate):
-        raise LoadError("a packed plan overwrites parameters that it must not")
+    check_interface(plan, graph, donate)
     try:
         code = found.compiled
         return _loaded("", plan, plan.kernels, code, found.module, gpu, poison=False)

@@ -81,8 +81,11 @@ def check_rule(of: Rule | RuleSet, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for rule in of.rules if isinstance(of, RuleSet) else [of]:
         for example in rule.examples:
-            check_example(rule, example, rng)
-            check_end(rule, example)
+            try:
+                check_example(rule, example, rng)
+                check_end(rule, example)
+            except AssertionError as error:
+                raise AssertionError(f"rule {rule.name}: {rule.doc}\n{error}") from None
 
 
 def check_op(

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from graphc.ir.errors import GraphcError, UnsupportedError
-from graphc.tuning.machine import device_name
+from graphc.tuning.machine import device_name, is_device
 from graphc.tuning.runner import Job, WorkerRunner
 from graphc.tuning.space import Choice
 from graphc.tuning.statistics import Times
@@ -32,7 +32,7 @@ class RemoteRunner:
 
     def __init__(self, job: Job, device: str, timeout: float) -> None:
         found = device_name(job.target)
-        if found != device:
+        if not is_device(found, device):
             raise GraphcError("the cluster has another device", received=found)
         self._programs: dict[Choice, dict[str, Any]] = {}
         self._runner = WorkerRunner(job, self._programs.__getitem__, timeout)

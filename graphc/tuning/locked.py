@@ -111,9 +111,10 @@ def compile_as_asked(
         LoadError: If the lock is damaged, or chooses what nobody could have tuned.
     """
     lock = Settings.read().lock() if options.lock is None else options.lock
+    line = None
     if lock is not None and backend_name(options.target) != "triton":
-        options = _locked(graph, options, bindings or {}, lock)
-    return compile_graph(
+        options, line = _locked(graph, options, bindings or {}, lock)
+    executable = compile_graph(
         graph,
         options.target,
         options.passes,
@@ -124,20 +125,27 @@ def compile_as_asked(
         options.check,
         lock,
     )
+    if line is not None:
+        executable.lines = (line,)
+    return executable
 
 
 def _locked(
     graph: Graph, options: CompileOptions, sizes: Mapping[str, int], lock: Locked
-) -> CompileOptions:
-    """The options with the pipeline and precision that a lock has for a graph."""
+) -> tuple[CompileOptions, Line | None]:
+    """The options with the pipeline and precision that a lock has for a graph.
+
+    And the line that has them, if there is one.
+    """
     bound = graph.bind(**sizes) if sizes else graph
     target, precision = options.target, options.precision
-    passes = locked_pipeline(bound, target, sizes, lock.lock, options.passes, precision)
+    lines, about = lock.lock, graph_subject(bound, target, sizes, precision)
+    passes = locked_pipeline(bound, target, sizes, lines, options.passes, precision)
     if passes is not None:
-        return replace(options, passes=passes, precision=FLOAT32)
+        return replace(options, passes=passes, precision=FLOAT32), lines[about]
     if lock.required:
-        raise lock.missing(graph_subject(bound, target, sizes, precision))
-    return options
+        raise lock.missing(about)
+    return options, None
 
 
 def _widest(pipeline: str, choice: str, precision: str) -> PipelineSpace:

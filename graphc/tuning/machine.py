@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 import subprocess
 from importlib import metadata
 from typing import Any
 
+from graphc.files.lock import plain, target_of
 from graphc.runtime import cuda_driver, load_backend
 from graphc.runtime.targets import find_target
 
@@ -21,14 +21,19 @@ _PACKAGES = {"xla": ("jaxlib",), "triton": ("triton",), "numpy": ("numpy",)}
 def device_name(target: str) -> str:
     """What choices for a target are about.
 
-    Kernels are tuned for an architecture, such as ``triton:sm_90``, which need not be
-    here; programs of others for what they run on: ``xla:cpu on Xeon(R), 2 cores``.
+    That is a target and what it runs on: ``xla:cpu on Xeon(R), 2 cores`` or
+    ``triton:sm_90 on NVIDIA H100``. A GPU that is not here has no name.
 
     Raises:
         TargetError: If it is not available.
     """
     found = find_target(target)
-    return _plain(load_backend(found.backend).device_name(found.device))
+    return plain(load_backend(found.backend).device_name(found.device))
+
+
+def is_device(found: str, wanted: str) -> bool:
+    """Whether a device is the one that is wanted, or one of its kind if it has no name."""
+    return wanted in (found, target_of(found))
 
 
 @functools.cache
@@ -38,7 +43,7 @@ def versions(target: str) -> str:
     names = ("graphc", *_PACKAGES[found.backend])
     parts = [f"{name} {metadata.version(name)}" for name in names]
     if found.backend == "triton" and (gpu := _gpu()) is not None:
-        parts.append(_plain(gpu))
+        parts.append(plain(gpu))
     return ", ".join(parts)
 
 
@@ -71,8 +76,3 @@ def _nvidia_smi(query: str) -> str | None:
         return None
     lines = result.stdout.splitlines()
     return lines[0].strip() if result.returncode == 0 and lines else None
-
-
-def _plain(text: str) -> str:
-    """A name without what separates fields of a lock file."""
-    return re.sub(r"[^\x21-\x7e]+|\|", " ", text).strip()

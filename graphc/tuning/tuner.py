@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE
-from graphc.files.lock import Key, Line, Lock
+from graphc.files.lock import Key, Line, Lock, target_of
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.passes import run
 from graphc.passes.cost_model import Rates
+from graphc.passes.inline import kernel_graphs
 from graphc.runtime.calibration import read_rates
 from graphc.runtime.targets import find_target
-from graphc.runtime.triton_schedules import INTERPRETER, kernel_graphs, kernel_subject
+from graphc.runtime.triton_schedules import INTERPRETER, kernel_subject
 from graphc.tuning.kernels import kernel_space
 from graphc.tuning.locked import choice_of, graph_subject
 from graphc.tuning.machine import conditions, device_name, versions
@@ -138,7 +139,7 @@ def tasks_of(
 def _kernel_tasks(lowered: Graph, target: str, settings: Settings) -> list[Task]:
     tasks: dict[Key, Task] = {}
     device, tools = device_name(target), versions(target)
-    architecture = device.partition(":")[2]
+    architecture = target_of(device).partition(":")[2]
     if architecture == INTERPRETER:
         architecture = DEFAULT_ARCHITECTURE
     for graph in kernel_graphs(lowered):

@@ -11,7 +11,7 @@ from graphc.ir.graph import Graph
 from graphc.passes import Report, run, run_with_report
 from graphc.passes.cost_model import GPUS
 from graphc.passes.fusion.fusion import Fusion
-from graphc.passes.inline import FUSED
+from graphc.passes.inline import kernel_graphs
 from graphc.passes.memory_bill import is_state, memory_bill
 from graphc.runtime.compile import check_bound
 from graphc.runtime.kernel_costs import KernelCost
@@ -100,7 +100,7 @@ def _kernels(
     graph: Graph, architecture: str
 ) -> tuple[dict[str, KernelCost], str | None]:
     """The kernels of a graph, or why there are none though passes made some."""
-    if not any(each.attributes.get(FUSED) for each in graph.reachable()):
+    if not kernel_graphs(graph):
         return {}, None
     try:
         return kernel_costs(graph, architecture), None

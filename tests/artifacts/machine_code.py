@@ -14,7 +14,7 @@ from graphc.runtime.cuda_device import CudaDevice
 from graphc.runtime.cuda_driver import Driver
 from graphc.runtime.triton_compile import CompiledKernel
 from tests.cuda_double import CudaDouble, compiled
-from tests.evaluator_device import run_kernel
+from tests.evaluator_device import Memory, run_kernel
 
 
 class MachineCode:
@@ -27,7 +27,7 @@ class MachineCode:
 
     def __init__(self) -> None:
         self._kernels: dict[str, tuple[Graph, Kernel]] = {}
-        self.double = CudaDouble(self._run)
+        self.double = CudaDouble(self.run)
         self.device = CudaDevice(opened=Driver(self.double))
 
     def install(self, monkeypatch: Any) -> None:
@@ -54,9 +54,12 @@ class MachineCode:
             self.double.pointers[code] = len(kernel.pointers)
         return found
 
-    def _run(self, double: CudaDouble, code: str, addresses: Sequence[int]) -> None:
-        run_kernel(double, *self._kernels[code], addresses)
+    def run(self, memory: Memory, code: str, addresses: Sequence[int]) -> None:
+        """Does what a kernel does."""
+        run_kernel(memory, *self._kernels[code], addresses)
 
 
 def _code(kernel: Kernel) -> str:
-    return f"code_{hashlib.sha256(kernel.source.encode()).hexdigest()[:24]}"
+    """What stands for a kernel's machine code; its end says how many pointers it takes."""
+    digest = hashlib.sha256(kernel.source.encode()).hexdigest()[:24]
+    return f"code_{digest}_{len(kernel.pointers)}"

@@ -87,7 +87,7 @@ def manifest_cases() -> Iterator[Case]:
         yield f"M-sizes-{i}", sizes(value), "sizes of 'B' are|program of sizes"
     yield "M-low", sizes([1, 2], -1), "sizes of 'B' are none"
     yield "M-fewer-sizes", sizes([1]), "program of sizes that its contract lacks"
-    yield "M-no-symbol", changed("contract", {}), "program of sizes|without sizes"
+    yield "M-no-symbol", changed("contract", {}), "program of sizes|have no sizes"
     yield "M-many", sizes(list(range(1, 1000))), "at most 256 programs"
     vast = {f"S{i}": {"compiled": [1, 2], "low": None} for i in range(2000)}
     yield "M-vast", changed("contract", vast), "program of sizes|has no dimension"

@@ -6,6 +6,7 @@ import graphc
 from graphc import layers
 from graphc.artifacts.contract import Contract, Sizes
 from graphc.frontend.models.export import model_source
+from graphc.ir import Graph, parse
 from graphc.ir.errors import GraphError, LoadError
 
 
@@ -60,15 +61,32 @@ def test_other_sizes_are_refused_with_what_to_do():
 
 
 def test_a_contract_is_about_the_symbols_of_the_graph():
+    def graph(*shapes: str) -> Graph:
+        types = ", ".join(f"%x{i}: f32[{shape}]" for i, shape in enumerate(shapes))
+        symbols = sorted(set("".join(shapes)) & set("ABT"))
+        ranges = ", ".join(f"{name} in 1..9" for name in symbols)
+        where = f" where {ranges}" if symbols else ""
+        result = f"f32[{shapes[0]}]"
+        return parse(
+            f"graph @f({types}) -> ({result}){where} {{\n  return %x0\n}}\n"
+        )
+
     contract = Contract({"B": Sizes((1,))})
-    contract.check({"B"})
-    with pytest.raises(GraphError, match="without sizes: T"):
-        contract.check({"B", "T"})
+    contract.check(graph("B"))
+    with pytest.raises(GraphError, match="have no sizes") as caught:
+        contract.check(graph("B,T", "A,2,T"), ["x", "mask"])
+    assert caught.value.message.endswith(
+        "A (axis 0 of input 'mask'); T (axis 1 of input 'x' and axis 2 of input 'mask')"
+    )
+    assert caught.value.hint == (
+        "say which sizes to compile for: --size A=64,128 --size T=64,128;"
+        " or a range: --range A=1..64 --range T=1..64"
+    )
     with pytest.raises(GraphError, match="no dimension symbol B"):
-        contract.check(set())
+        contract.check(graph("3"))
     many = Contract({n: Sizes(tuple(range(1, 18))) for n in "AB"})
     with pytest.raises(GraphError, match="at most 256 programs"):
-        many.check({"A", "B"})
+        many.check(graph("A,B"))
 
 
 @pytest.mark.parametrize(

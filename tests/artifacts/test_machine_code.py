@@ -13,13 +13,14 @@ from graphc.artifacts import Contract, load
 from graphc.artifacts.building import Source, write_artifact
 from graphc.artifacts.loading import Artifact
 from graphc.codegen.triton.tuning import schedules
-from graphc.files.lock import Line, Locked
+from graphc.files.lock import CANONICAL, Line, Locked
 from graphc.ir import TargetError, evaluate
 from graphc.ir.errors import LoadError
 from graphc.passes import run
+from graphc.passes.inline import kernel_graphs
 from graphc.runtime import triton_runtime
 from graphc.runtime.options import CompileOptions
-from graphc.runtime.triton_schedules import kernel_graphs, kernel_subject
+from graphc.runtime.triton_schedules import kernel_subject
 from tests.artifacts.forgery import ArtifactForger
 from tests.artifacts.machine_code import MachineCode
 from tests.cli.test_artifacts import invoke
@@ -158,7 +159,8 @@ def test_an_artifact_keeps_the_lock_that_it_was_built_with(
     line = Line(*about, f"schedule={name}", 1e-5, 1e-7, 9, "tools 1")
     path = tmp_path / "f.gcx"
     source = Source("f", "graph", graph, ("x",), ("y",), {})
-    options = CompileOptions(lock=Locked((line,)))
+    others = Line(*kernel_subject(kernel, "triton:sm_80"), CANONICAL, 1, 0, 1, "tools 1")
+    options = CompileOptions(lock=Locked((line, others)))
     contents = write_artifact(
         str(path), source, Contract({}), ["triton:sm_90"], options
     )

@@ -31,6 +31,24 @@ def test_programs_are_as_large_as_asked_for(grown: list[Graph]):
     assert all(40 <= len(graph) < 60 for graph in grown)
 
 
+def test_factors_of_matrices_are_determined(grown: list[Graph]):
+    """Of a singular matrix, each executor returns vectors of its own choice."""
+    found = 0
+    for graph in (random_program(600132, nodes=40), *grown):
+        seen = parse(str(graph))
+        seen.results = [
+            node.operands[0]
+            for node in seen.nodes
+            if Trait.FACTORIZES in node.op.traits
+        ]
+        for matrix in evaluate(seen, *inputs(seen)) if seen.results else ():
+            if matrix.size and np.isfinite(matrix).all():
+                ranks = np.linalg.matrix_rank(matrix)
+                assert np.all(ranks == min(matrix.shape[-2:])), str(graph)
+                found += 1
+    assert found
+
+
 @pytest.mark.slow
 def test_every_op_is_grown():
     left = {op.name for op in OPS.values() if Trait.EFFECT not in op.traits}

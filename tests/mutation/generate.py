@@ -52,7 +52,10 @@ WRONG_CALL = {
 }
 """Functions and what may stand for them by mistake."""
 
-SYMMETRIC = ("add", "multiply", "maximum", "minimum", "and_", "or_", "require")
+SYMMETRIC = (
+    *("add", "multiply", "maximum", "minimum", "min", "max"),
+    *("and_", "or_", "require"),
+)
 """Functions of which swapped operands are no bug, or one that Python notices."""
 
 DROPPED = ("negate", "convert", "reverse", "in_dtype", "widen", "sorted", "abs", "abs_")

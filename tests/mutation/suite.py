@@ -80,8 +80,12 @@ def _own_tests(path: PurePosixPath) -> Iterator[Check]:
     """The tests named after a file, and those of its whole folder."""
     folder = "/".join(path.parts[1:-1])
     near = [f"tests/{folder}/test_{path.stem}.py"]
-    if path.stem == "effects" and folder == "passes":
-        near = ["tests/passes/test_dce.py", "tests/passes/test_cse.py"]
+    elsewhere = {
+        "graphc/passes/effects.py": ["test_dce", "test_cse"],
+        "graphc/ir/differentiate.py": ["test_autodiff"],
+    }
+    if str(path) in elsewhere:
+        near = [f"tests/passes/{name}.py" for name in elsewhere[str(path)]]
     near += {
         "graphc/ir/ops": ["tests/ir/ops/test_composites.py"],
         "graphc/codegen/stablehlo": [

@@ -8,6 +8,7 @@ import pytest
 from graphc.ir import Graph, parse
 from graphc.passes import Report, run, run_with_report
 from graphc.passes.fusion import Fusion, fusion_report
+from graphc.passes.fusion.parallelism import TOO_SERIAL
 from graphc.testing.equivalence import assert_same_meaning, random_arrays
 from tests.closeness import REORDERED_ULP
 
@@ -468,6 +469,25 @@ def test_sections_do_not_share_nodes():
           return %1, %2
         }""")
     assert lines == ["pointwise sections: add multiply add multiply"]
+
+
+def test_few_programs_do_not_compute_what_a_gpu_can():
+    """A sum of what others need, too: its one program reads what costs much."""
+    lines, report = fused("""
+        graph @f(%x: f32[8192]) -> (f32[8192], f32[]) {
+          %0 = sine(%x) : f32[8192]
+          %1 = tan(%0) : f32[8192]
+          %2 = tan(%1) : f32[8192]
+          %3 = tan(%2) : f32[8192]
+          %4 = reduce_sum(%3) {axes=[0]} : f32[]
+          %5 = multiply(%3, 2.0) : f32[8192]
+          return %5, %4
+        }""")
+    assert lines == [
+        "pointwise: sine tan tan tan multiply",
+        "reduction: reduce_sum",
+    ]
+    assert TOO_SERIAL in {r.reason for r in report.ledger.refusals}
 
 
 def test_a_scalar_of_many_values_is_computed_once():

@@ -154,6 +154,24 @@ def test_passes_must_be_complete():
         register(Strange)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "default"),
+    [(int, 1), ("int", 1), (tuple[str, ...], ()), ("tuple[str, ...]", ())],
+)
+def test_options_may_be_annotated_with_types_or_their_text(annotation, default):
+    field = ("size", annotation, dataclasses.field(default=default))
+    body = {"name": "sized", "__doc__": "Has an option.", "run": lambda *_: False}
+    made = dataclasses.make_dataclass(
+        "Sized", [field], bases=(GraphPass,), namespace=body, frozen=True
+    )
+    try:
+        register(made)
+        text = str(made(default and 2 or ("a",)))
+        assert str(next(iter(parse_pipeline(text).passes()))) == text
+    finally:
+        PASSES.pop("sized", None)
+
+
 @pytest.mark.parametrize("cls", PASSES.values(), ids=PASSES)
 def test_every_pass_is_a_frozen_dataclass_that_prints_as_its_name(cls):
     assert dataclasses.is_dataclass(cls)

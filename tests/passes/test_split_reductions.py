@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from graphc.codegen.triton.module import emit_kernels
 from graphc.ir import parse
 from graphc.passes import run, run_with_report
 from graphc.passes.split_reductions import SplitReductions
@@ -127,7 +130,7 @@ def test_any_axes_keep_their_meaning(shape: tuple[int, ...], axes: tuple[int, ..
     ("type", "axes"),
     [
         ("f32[512,256]", [1]),  # as many programs as there are rows
-        ("f32[32768]", [0]),  # short enough for one program
+        ("f32[16384]", [0]),  # short enough for one program
         ("f32[512,1024]", [0]),  # columns, 32 to a program
         ("f32[0,32768]", [0]),
     ],
@@ -157,6 +160,43 @@ def test_long_columns_are_split():
         "f32[768]",
     ]
     assert run(result, "split_reductions") == result
+
+
+def test_what_elements_are_computed_from_counts():
+    graph = parse("""
+        graph @f(%x: f32[8192]) -> (f32[], f32[]) {
+          %0 = reduce_sum(%x) {axes=[0]} : f32[]
+          %1 = sine(%x) : f32[8192]
+          %2 = tan(%1) : f32[8192]
+          %3 = tan(%2) : f32[8192]
+          %4 = tan(%3) : f32[8192]
+          %5 = reduce_sum(%4) {axes=[0]} : f32[]
+          return %0, %5
+        }""")
+    result = run(graph, "split_reductions", verify=True)
+    reduced = [n.operands[0].type for n in result.nodes if n.op.name == "reduce_sum"]
+    assert [str(type) for type in reduced] == ["f32[8192]", "f32[64,128]", "f32[64]"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [
+        ([64, 224, 224, 3], 1024),  # the squared error of images
+        ([4096, 4096], 1024),  # the penalty of a weight
+        ([32768], 256),  # the losses of tokens
+    ],
+    ids=str,
+)
+def test_long_sums_have_as_many_programs_as_a_gpu_runs(shape: list[int], parts: int):
+    axes = list(range(len(shape)))
+    type = f"f32[{','.join(map(str, shape))}]"
+    graph = parse(f"""
+        graph @f(%x: {type}) -> (f32[]) {{
+          %0 = reduce_sum(%x) {{axes={axes}}} : f32[]
+          return %0
+        }}""")
+    kernels = emit_kernels(run(graph, "split_reductions,fusion"))
+    assert [math.prod(each.programs) for each in kernels.values()] == [parts, 1]
 
 
 def test_positions_are_not_those_of_parts():

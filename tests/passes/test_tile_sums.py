@@ -9,7 +9,7 @@ from graphc.passes import run_with_report
 from graphc.passes.matrices import Sides, sides
 from tests.passes.test_fusion import fused, reasons
 
-SPLIT = "split_reductions{work=1024,programs=8},fusion"
+SPLIT = "split_reductions{work=40960,programs=8},fusion"
 
 BIAS = """
     graph @f(%g: f32[256,8], %w: f32[20,8], %z: f32[256,20])
@@ -21,7 +21,7 @@ BIAS = """
     }"""
 """The gradient of a dense layer's bias, and of what goes into its activation."""
 
-TINY = BIAS.replace("20", "10")
+TINY = BIAS.replace("20", "10").replace("256", "2048")
 ROWS = BIAS.replace("axes=[0]", "axes=[1]").replace("f32[20]", "f32[256]")
 
 SPREAD = """
@@ -83,7 +83,7 @@ def test_more_parts_are_reduced_in_two_steps():
     shapes = [str(v.type) for node in result.nodes for v in node.results]
     assert [shape for shape in shapes if shape != "f32[8192,20]"] == [
         *("f32[128,20]", "f32[128,20]"),
-        *("f32[4,20]", "f32[4,20]"),
+        *("f32[32,20]", "f32[32,20]"),
         "f32[20]",
     ]
 

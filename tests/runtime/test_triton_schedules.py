@@ -16,10 +16,11 @@ from graphc.codegen.triton.tuning import Entry, schedules, signature_of
 from graphc.files.lock import CANONICAL, Line, Locked, write_lock
 from graphc.ir import CompileError, Graph, LoadError
 from graphc.passes import run
+from graphc.passes.inline import kernel_graphs
 from graphc.runtime import triton_runtime
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.executable import Executable
-from graphc.runtime.triton_schedules import kernel_graphs, kernel_subject
+from graphc.runtime.triton_schedules import kernel_subject
 from tests.artifacts.machine_code import MachineCode
 from tests.closeness import assert_close
 
@@ -105,6 +106,48 @@ def test_lines_about_others_do_not_count(gpu: MachineCode) -> None:
     assert compiled(Locked(lines)).origins["dot_general"] == "cost model"
 
 
+def test_lines_of_the_same_gpu_come_first(gpu: MachineCode) -> None:
+    """What is compiled for an architecture takes the first line of one that has it."""
+    names = [f"schedule={name}" for name in schedules(PRODUCT)][:4]
+    own, other, first, any_gpu = (
+        line(PRODUCT, name, device)
+        for name, device in zip(
+            names,
+            (
+                f"{DEVICE} on NVIDIA H100 in Python",
+                f"{DEVICE} on NVIDIA H200",
+                f"{DEVICE} on NVIDIA GH200",
+                DEVICE,
+            ),
+            strict=True,
+        )
+    )
+    for target, lines, taken, origin in (
+        ("triton", (other, own, first, any_gpu), own, "lock"),
+        ("triton", (other, first, any_gpu), any_gpu, "lock"),
+        ("triton", (other, first), first, "lock of NVIDIA GH200"),
+        (TARGET, (other, own), own, "lock of NVIDIA H100 in Python"),
+        (TARGET, (other, any_gpu), any_gpu, "lock"),
+    ):
+        locked = Locked((*lines, line(SUMS, CANONICAL)), required=True)
+        made = compiled(locked, target)
+        assert f"schedule={planned(made)['dot_general'].schedule}" == taken.choice
+        assert made.origins["dot_general"] == origin
+        assert set(made.lines) == {*lines, locked.lines[-1]}
+
+
+def test_a_library_that_cannot_be_called_is_said(gpu: MachineCode) -> None:
+    """Under required lines that is an error: nothing else takes its place unnoticed."""
+    found = line(PRODUCT, "schedule=library=cublasLt")
+    made = compiled(Locked((found,)))
+    assert made.origins["dot_general"] == (
+        "cost model, not schedule=library=cublasLt by lock: what is compiled for"
+        " another machine does not know its libraries"
+    )
+    with pytest.raises(CompileError, match="chooses schedule=library=cublasLt, which"):
+        compiled(Locked((found, line(SUMS, CANONICAL)), required=True))
+
+
 def test_a_line_does_not_depend_on_names() -> None:
     again, _ = kernel_graphs(run(traced("another"), "triton"))
     assert kernel_subject(again, DEVICE) == kernel_subject(PRODUCT, DEVICE)
@@ -148,6 +191,16 @@ def test_the_frontend_takes_a_lock_file(gpu: MachineCode, tmp_path: Path) -> Non
         graphc.compile(GRAPH, target=TARGET, lock=path, locked=True)
     with pytest.raises(ValueError, match="Expected `lock`"):
         graphc.compile(GRAPH, target=TARGET, locked=True)
+    x, y = (np.ones(p.shape, np.float32) for p in GRAPH.parameters)
+    function = graphc.jit(
+        lambda a, b: ops.softmax(ops.relu(a @ b)), target="triton", lock=path
+    )
+    function(x, y)
+    (program,) = function.programs.values()
+    assert "by lock)" in str(program.executables[-1].kernels())
+    required = graphc.jit(target="triton", lock=path, locked=True)(lambda a, b: a @ b.T)
+    with pytest.raises(CompileError, match="no line about"):
+        required(y, y)
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_sums_of_tiles_are_part_of_a_step():
     model.compile("sgd", "mse")
     graph = model.graph("train_step", 128)
     pipeline = PIPELINES["triton"].replace(
-        "split_reductions", "split_reductions{programs=8,work=1024}"
+        "split_reductions", "split_reductions{programs=8,work=40960}"
     )
     program = compile_graph(graph, TARGET, pipeline=pipeline)
     assert "one result for each 64 rows" in program.text.lower()

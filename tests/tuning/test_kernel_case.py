@@ -10,8 +10,8 @@ from graphc import ops
 from graphc.codegen.triton.kernel import Kernel
 from graphc.ir import Graph
 from graphc.passes import run
+from graphc.passes.inline import kernel_graphs
 from graphc.runtime.triton_device import stored_nbytes
-from graphc.runtime.triton_schedules import kernel_graphs
 from graphc.tuning.kernel_case import KernelCase
 from graphc.tuning.kernels import KernelSpace, kernel_space
 from graphc.tuning.search import Search

@@ -8,7 +8,7 @@ import graphc
 from graphc import ops
 from graphc.ir import Graph, LoadError
 from graphc.passes import PASSES, parse_pipeline, run
-from graphc.runtime.triton_schedules import kernel_graphs
+from graphc.passes.inline import kernel_graphs
 from graphc.tuning.kernels import kernel_space
 from graphc.tuning.pipelines import pipeline_space, relevant
 from tests.tuning.simulated import space_of

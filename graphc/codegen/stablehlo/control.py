@@ -36,7 +36,7 @@ def optimization_barrier(f: FunctionWriter, node: Node) -> None:
 
 def compare(f: FunctionWriter, node: Node, *, direction: str) -> None:
     """Writes the comparison of operands stretched to one shape."""
-    shape = node.result.type.static_shape
+    shape = node.result.shape
     names = [f.stretched(operand, shape) for operand in node.operands]
     operand = node.operands[0].type.with_shape(shape)
     f.assign(node, comparison(direction, names, operand))

@@ -11,6 +11,7 @@ from graphc.codegen.stablehlo.text import (
     type_text,
     types_text,
 )
+from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.opdef import operand_types
@@ -177,14 +178,15 @@ class FunctionWriter:
         """The names under which the operands of `node` are read, comma separated."""
         return ", ".join([self.operand(operand) for operand in node.operands])
 
-    def stretched(self, operand: Operand, shape: Sequence[int]) -> str:
+    def stretched(self, operand: Operand, shape: tuple[Dim, ...]) -> str:
         """The name of an operand of rank 0, or of `shape`, as a tensor of `shape`."""
-        wanted = operand.type.with_shape(shape)
         if isinstance(operand, Literal):
+            wanted = operand.type.with_shape(shape)
             return self.constant(literal_text(operand), wanted)
         name = self._names[operand]
-        if operand.type == wanted:
+        if operand.type.shape == shape:
             return name
+        wanted = operand.type.with_shape(shape)
         key = (name, wanted)
         if key not in self._stretched:
             types = function_type([operand.type], [wanted])

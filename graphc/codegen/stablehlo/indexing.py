@@ -31,7 +31,8 @@ def gather(
         start_index_map=start_index_map,
         index_vector_dim=index_axis,
     )
-    sizes = int_array(int(size) for size in slice_sizes)
+    shape = node.operands[0].type.static_shape
+    sizes = int_array(map(min, map(int, slice_sizes), shape))
     f.assign(
         node,
         f'"stablehlo.gather"({f.operands(node)}) <{{'

@@ -138,7 +138,7 @@ def _emit_node(writer: FunctionWriter, node: Node) -> None:
 
 def _emit_elementwise(writer: FunctionWriter, node: Node, spelling: Spelling) -> None:
     result = node.result.type
-    names = [writer.stretched(o, result.static_shape) for o in node.operands]
+    names = [writer.stretched(o, result.shape) for o in node.operands]
     if spelling.signature is Signature.UNIFORM:
         types = type_text(result)
     else:

@@ -6,7 +6,7 @@ their own in the same launch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,37 +179,58 @@ def _connected(graph: Graph, positions: Sequence[int]) -> list[list[int]]:
 
 def _single_body(graph: Graph, pointers: Sequence[str], section: Section) -> Body:
     space = section.space
-    if isinstance(space, ReductionSpace):
-        emitter = new_emitter(graph, pointers, 2)
-        return _reduction_body(emitter, graph, pointers, section, space)
-    emitter = new_emitter(graph, pointers, 1)
     stores = stores_of(graph, pointers, section.positions)
-    emit_pointwise(emitter, space, stores, program(emitter.writer))
+    if isinstance(space, ReductionSpace):
+        schedule = _schedule_of(space)
+        loops = _row_loops(space, schedule.constants)
+        emitter = _written(
+            *(graph, pointers, 2),
+            lambda to: emit_reduction(to, space, stores, loops, program(to.writer)),
+        )
+        return finished(emitter, ((Tiles(space.x.extent, "XBLOCK"),),), schedule)
+
+    def written(space: PointwiseSpace, schedule: Schedule) -> Emitter:
+        def write(emitter: Emitter) -> None:
+            number = program(emitter.writer)
+            emit_pointwise(emitter, space, stores, number, schedule.constants)
+
+        return _written(graph, pointers, space.rank, write)
+
+    schedule = pointwise_schedule(space.elements)
+    emitter = written(space, schedule)
     across = dimension_across(space.elements, emitter.loads)
-    grid = ((Tiles(space.elements, "XBLOCK"),),)
     if across is None:
-        return finished(emitter, grid, pointwise_schedule(space.elements))
-    tiled = PointwiseSpace(space.elements, across)
-    emitter = new_emitter(graph, pointers, 2)
-    emit_pointwise(emitter, tiled, stores, program(emitter.writer))
+        return finished(emitter, ((Tiles(space.elements, "XBLOCK"),),), schedule)
+    emitter = written(PointwiseSpace(space.elements, across), tiled_schedule())
     size, _ = across
     tiles = (Tiles(size, "YBLOCK"), Tiles(space.elements // size, "XBLOCK"))
     return finished(emitter, (tiles,), tiled_schedule())
 
 
-def _reduction_body(
-    emitter: Emitter,
-    graph: Graph,
-    pointers: Sequence[str],
-    section: Section,
-    space: ReductionSpace,
-) -> Body:
-    schedule = _schedule_of(space)
-    block = schedule.constants["RBLOCK"]
-    loops = RowLoops(block, block >= space.r.extent)
-    stores = stores_of(graph, pointers, section.positions)
-    emit_reduction(emitter, space, stores, loops, program(emitter.writer))
-    return finished(emitter, ((Tiles(space.x.extent, "XBLOCK"),),), schedule)
+def _row_loops(
+    space: ReductionSpace, constants: Mapping[str, int], suffix: str = ""
+) -> RowLoops:
+    """The loops of a reduction with tiles of the sizes whose names have a suffix."""
+    block = constants[f"RBLOCK{suffix}"]
+    whole = block >= space.r.extent
+    return RowLoops(constants[f"XBLOCK{suffix}"], block, whole, suffix)
+
+
+def _written(
+    graph: Graph, pointers: Sequence[str], rank: int, write: Callable[[Emitter], None]
+) -> Emitter:
+    """An emitter that a body has been written with.
+
+    What its positions repeatedly consist of is known once it has been written: if there
+    is something, it is written again, with variables for that.
+    """
+    emitter = new_emitter(graph, pointers, rank)
+    write(emitter)
+    again = new_emitter(graph, pointers, rank)
+    if not again.writer.name_repeated(emitter.writer):
+        return emitter
+    write(again)
+    return again
 
 
 def runs_along_rows(space: ReductionSpace) -> bool:
@@ -232,16 +253,10 @@ def _sectioned_body(
     schedule = pointwise_schedule(largest)
     warps = schedule.num_warps
     reduces = any(isinstance(each.space, ReductionSpace) for each in sections)
-    emitter = new_emitter(graph, pointers, 2 if reduces else 1)
-    writer = emitter.writer
-    writer.base = 1
-    number = writer.fresh("program")
-    writer.line(f"{number} = {program(writer)}")
-    start = "0"
-    tiles: list[Tiles] = []
     constants = dict(schedule.constants)
     suffixes: dict[tuple[int, ...], str] = {}
-    for position, section in enumerate(sections):
+    placed: list[_Placed] = []
+    for section in sections:
         suffix = ""
         if isinstance(section.space, ReductionSpace):
             own_schedule = _schedule_of(section.space)
@@ -251,9 +266,40 @@ def _sectioned_body(
             suffix = suffixes.setdefault(sizes, f"_{len(suffixes)}")
             for name, size in own_schedule.constants.items():
                 constants[f"{name}{suffix}"] = size
-        tiles.append(_section_tiles(section.space, suffix))
+        stores = stores_of(graph, pointers, section.positions)
+        tiles = _section_tiles(section.space, suffix)
+        placed.append(_Placed(section, stores, tiles, suffix))
+    emitter = _written(
+        *(graph, pointers, 2 if reduces else 1),
+        lambda to: _write_sections(to, placed, constants),
+    )
+    first, *more = (each.tiles for each in placed)
+    grid = ((Tiles(first.extent, first.block, tuple(more)),),)
+    return finished(emitter, grid, Schedule(constants, warps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A section, the results that it stores, its programs and its tile sizes."""
+
+    section: Section
+    stores: Sequence[tuple[str, Operand]]
+    tiles: Tiles
+    suffix: str
+
+
+def _write_sections(
+    emitter: Emitter, sections: Sequence[_Placed], constants: Mapping[str, int]
+) -> None:
+    """Writes all sections, each for programs of its own."""
+    writer = emitter.writer
+    writer.base = 1
+    number = writer.fresh("program")
+    writer.line(f"{number} = {program(writer)}")
+    start = "0"
+    for position, each in enumerate(sections):
         end = writer.fresh(f"end_{position}")
-        count = f"tl.cdiv({tiles[-1].extent}, {tiles[-1].block})"
+        count = f"tl.cdiv({each.tiles.extent}, {each.tiles.block})"
         writer.line(f"{end} = {count if start == '0' else f'{start} + {count}'}")
         own = number if start == "0" else f"({number} - {start})"
         inside = f"{number} < {end}"
@@ -261,11 +307,13 @@ def _sectioned_body(
             inside = f"({number} >= {start}) & ({inside})"
         emitter.section = position
         with writer.block(f"if {inside}:"):
-            _emit_section(emitter, graph, pointers, section, own, suffix, constants)
+            space = each.section.space
+            if isinstance(space, PointwiseSpace):
+                emit_pointwise(emitter, space, each.stores, own, constants)
+            else:
+                loops = _row_loops(space, constants, each.suffix)
+                emit_reduction(emitter, space, each.stores, loops, own)
         start = end
-    first, *more = tiles
-    grid = ((Tiles(first.extent, first.block, tuple(more)),),)
-    return finished(emitter, grid, Schedule(constants, warps))
 
 
 def _elements(space: ReductionSpace | PointwiseSpace) -> int:
@@ -287,25 +335,6 @@ def _schedule_of(space: ReductionSpace) -> Schedule:
     return reduction_schedule(
         space.x.extent, space.r.extent, runs_along_rows(space), ordered
     )
-
-
-def _emit_section(
-    emitter: Emitter,
-    graph: Graph,
-    pointers: Sequence[str],
-    section: Section,
-    own: str,
-    suffix: str,
-    constants: dict[str, int],
-) -> None:
-    stores = stores_of(graph, pointers, section.positions)
-    space = section.space
-    if isinstance(space, PointwiseSpace):
-        emit_pointwise(emitter, space, stores, own)
-        return
-    block = constants[f"RBLOCK{suffix}"]
-    loops = RowLoops(block, block >= space.r.extent, suffix)
-    emit_reduction(emitter, space, stores, loops, own)
 
 
 # -- shared by all bodies --------------------------------------------------------------

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from graphc.codegen.triton.schedule import Schedule, power_of_two
+from graphc.codegen.triton.schedule import PROCESSORS, Schedule, power_of_two
 
 SHARED_MEMORY = 227 * 1024
 """Bytes of shared memory that one program may take on sm_90."""
-
-PROCESSORS = 132
-"""Multiprocessors that programs run on at the same time on an H100 or H200."""
 
 BYTES_PER_CYCLE = 48
 """What a multiprocessor reads from the L2 cache."""

@@ -93,6 +93,8 @@ class Emitter:
         if isinstance(operand, Literal):
             return Tile(dtypes.literal(operand))
         place = tuple(index)
+        if operand in self.pointers and operand.type.size and is_fixed(place):
+            guard = NO_GUARD  # It is there, whether it is needed or not.
         known = self.writer.known(operand, place, guard)
         if known is not None:
             return known
@@ -200,6 +202,8 @@ class Emitter:
         axes = axes_of([position], guard)
         own = self.writer.tiled(position.axes)
         text = self.writer.position(position)
+        if text == "0" and not guard:
+            return self.pointers[value], "", axes
         if guard and (not own or own < self.writer.tiled(axes)):
             # A mask may not have more dimensions than what it masks.
             text = self.broadcast(text, position, axes)
@@ -253,7 +257,13 @@ class Emitter:
             zero = self.writer.full("0", self.writer.index_type, index.axes)
             text = f"{text} + {zero}"
         held = dtypes.held(dtype)
-        return self.writer.assign(wanted, f"({text}).to({held})", index.axes)
+        if held != self.writer.index_type:
+            text = (
+                f"{text}.to({held})" if text.isidentifier() else f"({text}).to({held})"
+            )
+        if text.isidentifier():
+            return Tile(text, index.axes)
+        return self.writer.once(wanted, text, index.axes)
 
     def index_of(
         self,
@@ -286,7 +296,7 @@ class Emitter:
     def condition(self, text: str, axes: frozenset[Axis]) -> Tile:
         """A new condition."""
         alone = text.startswith("(") and text.endswith(")") and text.count("(") == 1
-        return self.writer.assign("inside", text[1:-1] if alone else text, axes)
+        return self.writer.once("inside", text[1:-1] if alone else text, axes)
 
     def within(self, index: Index, low: int, high: int) -> list[str]:
         """The comparisons that say that ``low <= index < high``, if not certain."""
@@ -312,6 +322,11 @@ class Emitter:
         if tile.text.isidentifier():
             return f"tl.broadcast_to({tile.text}, {self.writer.shape(wanted)})"
         return self.writer.full(tile.text, dtypes.held(dtype), wanted)
+
+
+def is_fixed(place: Place) -> bool:
+    """Whether a place is the same element for all lanes of all programs."""
+    return all(index.is_constant for index in place)
 
 
 def node_module(node: Node) -> Any:

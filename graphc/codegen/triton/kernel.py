@@ -31,6 +31,15 @@ class Tiles:
         own = max(1, -(-self.extent // size))
         return own + sum(tiles.count(constants) for tiles in self.more)
 
+    def divides(self, own: Mapping[str, int], other: Mapping[str, int]) -> bool:
+        """Whether tiles of other sizes fill all extents that those of `own` fill.
+
+        What was written for tiles that fill an extent has no masks at its end.
+        """
+        name = self.block
+        fills = name is None or self.extent % own[name] or not self.extent % other[name]
+        return bool(fills) and all(tiles.divides(own, other) for tiles in self.more)
+
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
@@ -159,6 +168,11 @@ class Kernel:
         ]
         x, y, z = (*counts, 1, 1, 1)[:3]
         return x, y, z
+
+    def takes(self, constants: Mapping[str, int]) -> bool:
+        """Whether the source is right with other tile sizes."""
+        tiles = (each for axis in self.grid for each in axis)
+        return all(each.divides(self.constants, constants) for each in tiles)
 
     @property
     def pointers(self) -> tuple[TensorType, ...]:

@@ -21,6 +21,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.location import Location
 from graphc.ir.values import Value, sanitize_name
 from graphc.passes import run
+from graphc.passes.inline import kernel_graphs
 
 DEFAULT_ARCHITECTURE = "sm_90"
 """The GPU that kernels are made for unless another is named."""
@@ -33,11 +34,7 @@ def emit_kernels(graph: Graph) -> dict[str, Kernel]:
     Raises:
         UnsupportedError: If something in a kernel graph has no Triton form.
     """
-    return {
-        each.name: emit_kernel(each)
-        for each in graph.reachable()
-        if each.attributes.get("fused")
-    }
+    return {each.name: emit_kernel(each) for each in kernel_graphs(graph)}
 
 
 def emit_kernel(

@@ -89,7 +89,7 @@ class _Ordering:
         writer.reserve([X, R, "inside_x", "inside_r"])
         block = power_of_two(self._r.extent)
         x_block = max(1, min(512 // block, power_of_two(self._x.extent)))
-        loops = RowLoops(block, whole=True)
+        loops = RowLoops(x_block, block, whole=True)
         declare_x(emitter, self._x, loops, program(writer))
         declare_r(emitter, self._r, loops, "")
         order = self._order()

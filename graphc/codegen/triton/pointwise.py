@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.codegen.triton.emitter import Access, Emitter
@@ -19,6 +19,9 @@ from graphc.ir.types import product
 from graphc.ir.values import Operand
 
 X, Y = "x", "y"
+COLUMNS, ROWS = "XBLOCK", "YBLOCK"
+"""The constants that hold the tiles' sizes along x and y."""
+
 LEAST_TILED = 16
 """Shorter runs of elements are not worth a dimension of tiles."""
 
@@ -48,7 +51,7 @@ def emit_pointwise(
     space: PointwiseSpace,
     stores: Sequence[tuple[str, Operand]],
     program: str,
-    block: str = "XBLOCK",
+    sizes: Mapping[str, int],
 ) -> None:
     """Writes the body of a kernel that computes each element of its results.
 
@@ -57,9 +60,10 @@ def emit_pointwise(
         space: The loops.
         stores: The results and the arguments that point to them.
         program: The number of the program among those of this body.
-        block: The name of the tile size.
+        sizes: The tiles' sizes: without those that extents are multiples of there are
+            masks.
     """
-    flat = declare(emitter, space, program, block)
+    flat = declare(emitter, space, program, sizes)
     emitter.store_all(
         [
             (pointer, value, unflattened(flat, value.type.static_shape))
@@ -69,7 +73,7 @@ def emit_pointwise(
 
 
 def declare(
-    emitter: Emitter, space: PointwiseSpace, program: str, block: str = "XBLOCK"
+    emitter: Emitter, space: PointwiseSpace, program: str, sizes: Mapping[str, int]
 ) -> Index:
     """Writes which elements a program owns; returns their row-major position."""
     writer = emitter.writer
@@ -78,24 +82,32 @@ def declare(
         x = Axis(X, space.elements)
         if x.extent > 1:
             spread = "[:, None]" if writer.rank == 2 else ""
-            lanes = writer.lanes(block, spread)
-            writer.line(f"{X} = {program} * {block} + {lanes}")
-            writer.line(f"inside_x = {X} < {x.extent}")
-            writer.declare(x, TileAxis(0, block, "inside_x"))
+            lanes = writer.lanes(COLUMNS, spread)
+            writer.line(f"{X} = {program} * {COLUMNS} + {lanes}")
+            _declare_axis(emitter, x, 0, COLUMNS, sizes)
         return variable(x)
     size, stride = space.across
     x, y = Axis(X, space.elements // size), Axis(Y, size)
-    writer.line(f"program_y = {program} % tl.cdiv({y.extent}, YBLOCK)")
-    writer.line(f"program_x = {program} // tl.cdiv({y.extent}, YBLOCK)")
-    writer.line(f"{Y} = program_y * YBLOCK + tl.arange(0, YBLOCK)[:, None]")
-    writer.line(f"{X} = program_x * {block} + tl.arange(0, {block})[None, :]")
-    writer.line(f"inside_y = {Y} < {y.extent}")
-    writer.line(f"inside_x = {X} < {x.extent}")
-    writer.declare(y, TileAxis(0, "YBLOCK", "inside_y"))
-    writer.declare(x, TileAxis(1, block, "inside_x"))
+    writer.line(f"program_y = {program} % tl.cdiv({y.extent}, {ROWS})")
+    writer.line(f"program_x = {program} // tl.cdiv({y.extent}, {ROWS})")
+    writer.line(f"{Y} = program_y * {ROWS} + tl.arange(0, {ROWS})[:, None]")
+    writer.line(f"{X} = program_x * {COLUMNS} + tl.arange(0, {COLUMNS})[None, :]")
+    _declare_axis(emitter, y, 0, ROWS, sizes)
+    _declare_axis(emitter, x, 1, COLUMNS, sizes)
     along = variable(x)
     outer, inner = along // stride, along % stride
     return outer * (size * stride) + variable(y) * stride + inner
+
+
+def _declare_axis(
+    emitter: Emitter, axis: Axis, dimension: int, block: str, sizes: Mapping[str, int]
+) -> None:
+    """Writes which lanes are inside of an axis, if not all of all tiles are."""
+    mask = None
+    if axis.extent % sizes[block]:
+        mask = f"inside_{axis.name}"
+        emitter.writer.line(f"{mask} = {axis.name} < {axis.extent}")
+    emitter.writer.declare(axis, TileAxis(dimension, block, mask))
 
 
 def dimension_across(elements: int, loads: Iterable[Access]) -> tuple[int, int] | None:

@@ -34,11 +34,13 @@ class RowLoops:
     """How a reduction kernel runs over its axes.
 
     Attributes:
+        x_block: The size of tiles along `x`.
         r_block: The size of tiles along `r`.
         whole: Whether one tile holds the whole of `r`.
         suffix: What the names of the tile sizes end with.
     """
 
+    x_block: int
     r_block: int
     whole: bool
     suffix: str = ""
@@ -51,8 +53,11 @@ def declare_x(emitter: Emitter, x: Axis, loops: RowLoops, program: str) -> None:
         return
     block = f"XBLOCK{loops.suffix}"
     writer.line(f"{x.name} = {program} * {block} + {writer.lanes(block, '[:, None]')}")
-    writer.line(f"inside_x = {x.name} < {x.extent}")
-    writer.declare(x, TileAxis(0, block, "inside_x"))
+    mask = None
+    if x.extent % loops.x_block:
+        mask = "inside_x"
+        writer.line(f"inside_x = {x.name} < {x.extent}")
+    writer.declare(x, TileAxis(0, block, mask))
 
 
 def emit_reduction(
@@ -137,7 +142,7 @@ def _masked(emitter: Emitter, space: ReductionSpace, node: Node, term: Tile) -> 
         spread = f"tl.where({masks[0]}, {spread}, {neutral})"
     if spread.isidentifier():
         return spread
-    return writer.assign("terms", spread, term.axes | {space.r}).text
+    return writer.once("terms", spread, term.axes | {space.r}).text
 
 
 def _finish(

@@ -103,17 +103,24 @@ class _Scatter:
     def emit_atomic(self) -> Schedule:
         """Writes one atomic addition for each element of the updates."""
         emitter = self._emitter
-        flat = declare(emitter, PointwiseSpace(self.parallel), program(emitter.writer))
+        space, schedule = (
+            PointwiseSpace(self.parallel),
+            pointwise_schedule(self.parallel),
+        )
+        flat = declare(emitter, space, program(emitter.writer), schedule.constants)
         place = unflattened(flat, self._updates)
         address, mask, update = self._update(place)
         masked = f", mask={mask}" if mask else ""
         emitter.writer.line(f"tl.atomic_add({address}, {update.text}{masked})")
-        return pointwise_schedule(self.parallel)
+        return schedule
 
     def emit_ordered(self) -> Schedule:
         """Writes a loop over windows; each lane has its element of all windows."""
         emitter, writer = self._emitter, self._emitter.writer
-        flat = declare(emitter, PointwiseSpace(self.parallel), program(writer))
+        block = min(256, power_of_two(self.parallel))
+        schedule = Schedule({"XBLOCK": block}, num_warps=max(1, block // 64))
+        space = PointwiseSpace(self.parallel)
+        flat = declare(emitter, space, program(writer), schedule.constants)
         within = unflattened(flat, [self._updates[d] for d in self._windows])
         dtype = self._node.results[0].type.dtype
         combiner = COMBINED_BY[self._mode]
@@ -136,8 +143,7 @@ class _Scatter:
             narrow = dtypes.narrowed(new, dtype)
             writer.helpers.update(narrow.helpers)
             writer.line(f"tl.store({address}, {narrow.text}{masked})")
-        block = min(256, power_of_two(self.parallel))
-        return Schedule({"XBLOCK": block}, num_warps=max(1, block // 64))
+        return schedule
 
     def _update(self, place: tuple[Index, ...]) -> tuple[str, str, Tile]:
         """Where an update goes, when it does, and its value."""

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PROCESSORS = 132
+"""Multiprocessors that programs run on at the same time on an H100 or H200."""
+
 WIDE_BLOCK = 1024
 """Elements of a pointwise tile: 8 for each thread of 4 warps, loads of 16 bytes."""
 
@@ -63,7 +66,7 @@ def power_of_two(size: int) -> int:
 def pointwise_schedule(elements: int) -> Schedule:
     """A schedule for as many independent elements."""
     block = WIDE_BLOCK
-    while block > 128 and elements < 132 * block:
+    while block > 128 and elements < PROCESSORS * block:
         block //= 2  # More, smaller programs keep more of a GPU busy.
     block = min(block, power_of_two(elements))
     return Schedule({"XBLOCK": block}, num_warps=max(1, min(4, block // 256)))
@@ -87,6 +90,8 @@ def reduction_schedule(kept: int, reduced: int, rows: bool, ordered: bool) -> Sc
     if rows:
         r_block = whole if whole <= MAX_ROW or ordered else 2048
         x_block = max(1, min(TILE // 4 // r_block, 32, power_of_two(kept)))
+        while x_block > 1 and kept < PROCESSORS * x_block:
+            x_block //= 2  # As above.
     else:
         x_block = min(64, power_of_two(kept))
         fits = whole if whole <= MAX_COLUMN or ordered else MAX_COLUMN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class Scope:
         lines: Its lines.
         memo: The tiles that are known in it, by value, index and conditions.
         note: The last comment in it.
+        named: The parts of positions that variables of it hold.
+        once: The variables that hold expressions without loads.
     """
 
     axes: frozenset[Axis]
@@ -69,6 +72,8 @@ class Scope:
     lines: list[str] = field(default_factory=list[str])
     memo: Memo = field(default_factory=Memo)
     note: str = ""
+    named: dict[Atom, Axis] = field(default_factory=dict[Atom, Axis])
+    once: dict[str, Tile] = field(default_factory=dict[str, Tile])
 
 
 class Writer:
@@ -95,7 +100,7 @@ class Writer:
         self._numbers: dict[str, int] = {}
         self._taken: set[str] = set(RESERVED)
         self._digits: dict[Atom, str] = {}
-        self._named: dict[Atom, Axis] = {}
+        self._uses: Counter[Atom] = Counter()
 
     @property
     def is_wide(self) -> bool:
@@ -146,6 +151,21 @@ class Writer:
         self.line(f"{name} = {expression}")
         return Tile(name, frozenset(axes))
 
+    def once(self, wanted: str, expression: str, axes: Iterable[Axis]) -> Tile:
+        """A tile that holds an expression; one that is at hand already if there is.
+
+        The expression must not load, nor name what is assigned to again.
+        """
+        for scope in self._visible():
+            if expression in scope.once:
+                return scope.once[expression]
+        made = self._current.once[expression] = self.assign(wanted, expression, axes)
+        return made
+
+    def _visible(self) -> list[Scope]:
+        """The blocks whose variables can be read here."""
+        return self.scopes[: self.scopes.index(self._current) + 1]
+
     @property
     def memo(self) -> Memo:
         """The tiles that are known in the block that is being written to."""
@@ -155,8 +175,7 @@ class Writer:
         self, value: Value, index: tuple[Index, ...], guard: frozenset[Tile]
     ) -> Tile | None:
         """A tile that holds `value` at `index` and can be read here."""
-        depth = self.scopes.index(self._current)
-        for scope in self.scopes[: depth + 1]:
+        for scope in self._visible():
             for conditions in (guard, frozenset[Tile]()):
                 found = scope.memo.get((value, index, conditions))
                 if found is not None:
@@ -227,9 +246,22 @@ class Writer:
 
     def position(self, index: Index) -> str:
         """An index as an expression."""
+        self._uses.update(_digits_of(index))
         return (
             index_text(self._with_names(index)) if self._digits else index_text(index)
         )
+
+    def name_repeated(self, before: Writer) -> bool:
+        """Gives variables to the parts of positions that another text has repeatedly.
+
+        Returns:
+            Whether there are any.
+        """
+        for digit, count in before._uses.items():
+            if count > 1:
+                kind = "part_of" if isinstance(digit, Quotient) else "place_in"
+                self._digits[digit] = f"{kind}_{digit.by}"
+        return bool(self._digits)
 
     def name_digit(self, wanted: str, digit: Index) -> None:
         """Gives a variable to a part of positions, once one of them has that part."""
@@ -241,17 +273,19 @@ class Writer:
         return Index(index.constant, tuple(terms))
 
     def _with_name(self, atom: Atom) -> Atom:
-        if atom in self._named:
-            return self._named[atom]
         if not isinstance(atom, (Quotient, Modulo)):
             return atom
+        for scope in self._visible():
+            if atom in scope.named:
+                return scope.named[atom]
         if atom not in self._digits:
             return type(atom)(self._with_names(atom.of), atom.by)
         with self.outermost(atom.of.axes):
+            inner = type(atom)(self._with_names(atom.of), atom.by)
             name = self.fresh(self._digits[atom])
-            self.line(f"{name} = {index_text(Index(0, ((atom, 1),)))}")
-        self._named[atom] = Axis(name, atom.bounds[1] + 1)
-        return self._named[atom]
+            self.line(f"{name} = {index_text(Index(0, ((inner, 1),)))}")
+            found = self._current.named[atom] = Axis(name, atom.bounds[1] + 1)
+        return found
 
     def masks(self, axes: Iterable[Axis]) -> list[str]:
         """The conditions under which all of `axes` are inside of their extents."""
@@ -273,6 +307,24 @@ class Writer:
     def full(self, value: str, dtype: str, axes: Iterable[Axis]) -> str:
         """A tile with the same value everywhere."""
         return f"tl.full({self.shape(axes)}, {value}, {dtype})"
+
+
+def _digits_of(index: Index) -> Generator[Quotient | Modulo]:
+    """The parts of an index that are divided by something, and follow from axes."""
+    for atom, _ in index.terms:
+        if isinstance(atom, (Quotient, Modulo)):
+            if not _is_loaded(atom.of):
+                yield atom
+            yield from _digits_of(atom.of)
+
+
+def _is_loaded(index: Index) -> bool:
+    """Whether an index depends on what is read from memory."""
+    return any(
+        isinstance(atom, Loaded)
+        or (isinstance(atom, (Quotient, Modulo)) and _is_loaded(atom.of))
+        for atom, _ in index.terms
+    )
 
 
 def axes_of(index: Sequence[Index], guard: Iterable[Tile] = ()) -> frozenset[Axis]:

@@ -26,6 +26,7 @@ from graphc.frontend.layers.core import (
 )
 from graphc.frontend.layers.einsum_dense import EinsumDense
 from graphc.frontend.layers.group_normalization import GroupNormalization
+from graphc.frontend.layers.images import CenterCrop, Resizing
 from graphc.frontend.layers.input_layer import Input, InputLayer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
@@ -54,6 +55,7 @@ from graphc.frontend.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from graphc.frontend.layers.pipeline import Pipeline
 from graphc.frontend.layers.pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -73,6 +75,15 @@ from graphc.frontend.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
     MaxPooling3D,
+)
+from graphc.frontend.layers.random_images import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
 )
 from graphc.frontend.layers.recurrent_cells import (
     GRUCell,
@@ -160,6 +171,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -224,11 +236,20 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

@@ -127,6 +127,18 @@ class Normalization(Layer):
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(squares / count)
 
+    @property
+    def mean(self) -> Any:
+        """The mean that is subtracted: as given, or taken from data."""
+        given = self.input_mean is not None
+        return self.input_mean if given else self.adapt_mean.value
+
+    @property
+    def variance(self) -> Any:
+        """The variance by whose root is divided: as given, or taken from data."""
+        given = self.input_variance is not None
+        return self.input_variance if given else self.adapt_variance.value
+
     def call(self, inputs: Any) -> Any:
         """Normalizes the inputs, or undoes it."""
         x = ops.cast(inputs, self.compute_dtype)

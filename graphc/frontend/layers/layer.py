@@ -263,11 +263,8 @@ class Layer:
 
     def sublayers(self) -> list[Layer]:
         """The layers that are attributes of this one, in the order they were set."""
-        found: dict[int, Layer] = {}
-        for name, attribute in self.__dict__.items():
-            if name not in _NOT_LAYERS:
-                trees.collect(attribute, Layer, found)
-        return [layer for layer in found.values() if layer is not self]
+        found = trees.collect(self.__dict__, Layer, _NOT_LAYERS)
+        return [layer for layer in found if layer is not self]
 
     def _flatten_layers(self) -> Iterator[Layer]:
         """This layer and all layers inside it, each once."""
@@ -286,11 +283,8 @@ class Layer:
 
     def seed_states(self) -> list[Variable]:
         """The states of the seed generators that this layer itself holds."""
-        found: dict[int, Any] = {}
-        for name, attribute in self.__dict__.items():
-            if name not in _NOT_LAYERS:
-                trees.collect(attribute, SeedGenerator, found)
-        return [generator.state for generator in found.values()]
+        found = trees.collect(self.__dict__, SeedGenerator, _NOT_LAYERS)
+        return [generator.state for generator in found]
 
     @property
     def variables(self) -> list[Variable]:

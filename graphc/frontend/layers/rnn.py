@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.frontend import ops, trees
 from graphc.frontend.layers.call_spec import constructor_parameters
+from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.layers.recurrent_cells import (
     GRUCell,
@@ -311,6 +312,7 @@ class _CellLayer(RNN):
         name = snake_case(self.cell_class.__name__)
         cell = self.cell_class(units, name=name, **for_cell, **both)
         super().__init__(cell, **keywords)
+        self.input_spec = InputSpec(ndim=3)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""

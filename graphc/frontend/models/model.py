@@ -65,6 +65,13 @@ class Model(Saving, Trainer, Layer):
         """Makes the model compute `function`; its layers become the model's."""
         called = function.sorted_layers()
         self._function_layers = [f for f in called if isinstance(f, Layer)]
+        names = [layer.name for layer in self._function_layers]
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                raise ValueError(
+                    "All layers of a functional model must have unique names."
+                    f" Received: {names.count(name)} layers called {name!r}"
+                )
         self._function = function
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

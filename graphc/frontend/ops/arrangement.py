@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -257,15 +258,24 @@ def roll(x: TensorLike, shift: Any, axis: int | Sequence[int] | None = None) -> 
         x: A tensor.
         shift: By how many places, for each axis or for all.
         axis: The axes, or None to roll all elements in one row.
+
+    Raises:
+        GraphError: If there are not as many axes as numbers of places.
     """
     operand = read(x)
+    shifts = [shift] if isinstance(shift, (int, np.integer)) else list(shift)
     if axis is None:
         flat = ir_ops.reshape(operand, shape=[product(operand.shape)])
-        return tensor(ir_ops.reshape(_rolled(flat, shift, 0), shape=operand.shape))
+        rolled = _rolled(flat, int(sum(shifts)), 0)
+        return tensor(ir_ops.reshape(rolled, shape=operand.shape))
     axes = [axis] if isinstance(axis, int) else list(axis)
-    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    count = len(axes) if len(shifts) == 1 else len(shifts)
+    if len(axes) not in (1, count):
+        refuse(f"Expected a shift for each axis. Received: shift={shift}, axis={axis}")
+    shifts *= count // len(shifts)
+    axes *= count // len(axes)
     for along, by in zip(axes, shifts, strict=True):
-        operand = _rolled(operand, by, axis_of(along, operand.type.rank))
+        operand = _rolled(operand, int(by), axis_of(along, operand.type.rank))
     return tensor(operand)
 
 
@@ -327,7 +337,14 @@ def split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor
             return [tensor(operand)]
         sizes: list[Dim] = [size // sections] * sections
         return [tensor(part) for part in ir_ops.split(operand, axis=along, sizes=sizes)]
-    return _split_at(operand, along, [int(i) for i in indices_or_sections])
+    try:
+        places = [operator.index(place) for place in indices_or_sections]
+    except TypeError:
+        refuse(
+            "Expected a number of parts, or a sequence of places to cut at. Received: "
+            f"indices_or_sections={indices_or_sections!r}"
+        )
+    return _split_at(operand, along, places)
 
 
 def _split_at(x: Value, axis: int, places: Sequence[int]) -> list[Tensor]:
@@ -354,10 +371,13 @@ def array_split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[
     operand = read(x)
     along = axis_of(axis, operand.type.rank)
     size = operand.shape[along]
-    if not isinstance(indices_or_sections, int) or not isinstance(size, int):
-        return split(x, indices_or_sections, axis)
-    quotient, longer = divmod(size, indices_or_sections)
-    sizes = [quotient + (i < longer) for i in range(indices_or_sections)]
+    sections = indices_or_sections
+    if not isinstance(sections, (int, np.integer)) or not isinstance(size, int):
+        return split(x, sections, axis)
+    if sections < 1:
+        refuse(f"Expected at least 1 part. Received: indices_or_sections={sections}")
+    quotient, longer = divmod(size, sections)
+    sizes = [quotient + (i < longer) for i in range(sections)]
     return _split_at(operand, along, list(itertools.accumulate(sizes))[:-1])
 
 
@@ -632,9 +652,11 @@ def _pad_widths(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
     pairs = [p * 2 if len(p) == 1 else p for p in pairs]
     if len(pairs) == 1:
         pairs *= rank
-    if len(pairs) != rank or any(len(p) != 2 for p in pairs):
+    negative = any(isinstance(w, int) and w < 0 for p in pairs for w in p)
+    if len(pairs) != rank or any(len(p) != 2 for p in pairs) or negative:
         refuse(
-            f"Expected {rank} pairs (before, behind). Received: pad_width={pad_width}"
+            f"Expected {rank} pairs (before, behind), none below 0. Received: "
+            f"pad_width={pad_width}"
         )
     return pairs
 
@@ -653,6 +675,11 @@ def _padded_by_itself(x: Value, widths: Sequence[tuple[Dim, Dim]], mode: str) ->
         if not isinstance(size, int):
             refuse(
                 f"Expected an axis of known size to pad by {mode}. Received: {x.type}"
+            )
+        if size == 0:
+            refuse(
+                f"Expected elements along axis {axis} to pad by {mode}. "
+                f"Received: {x.type}"
             )
         options: Any = {"pad_width": width, "mode": mode}
         places = np.pad(np.arange(size, dtype=np.int32), **options)
@@ -679,7 +706,7 @@ def space_to_depth(
     """
     operand = read(x)
     size = block_size
-    if _is_channels_first(operand, data_format):
+    if _is_channels_first(operand, size, data_format):
         n, c, h, w = operand.shape
         apart = reshape(x, (n, c, h // size, size, w // size, size))
         joined = transpose(apart, (0, 1, 3, 5, 2, 4))
@@ -706,7 +733,7 @@ def depth_to_space(
     """
     operand = read(x)
     size = block_size
-    if _is_channels_first(operand, data_format):
+    if _is_channels_first(operand, size, data_format):
         n, c, h, w = operand.shape
         depth = c // (size * size)
         apart = reshape(x, (n, depth, size, size, h, w))
@@ -719,7 +746,9 @@ def depth_to_space(
     return reshape(joined, (n, h * size, w * size, depth))
 
 
-def _is_channels_first(x: Value, data_format: str) -> bool:
+def _is_channels_first(x: Value, block_size: int, data_format: str) -> bool:
+    if block_size < 1:
+        refuse(f"Expected a block size of 1 or more. Received: block_size={block_size}")
     if x.type.rank != 4 or data_format not in ("channels_last", "channels_first"):
         refuse(
             "Expected images of rank 4, 'channels_last' or 'channels_first'. Received: "

@@ -399,8 +399,8 @@ def _starts(start_indices: Any, rank: int) -> list[Any]:
             ir_ops.reshape(ir_ops.slice_(row, start=[i], limit=[i + 1]), shape=[])
             for i in range(rank)
         ]
-    if len(start_indices) != rank:
-        refuse(f"Expected {rank} start indices. Received: {len(start_indices)}")
+    if not isinstance(start_indices, Sequence) or len(start_indices) != rank:
+        refuse(f"Expected {rank} start indices. Received: {start_indices!r}")
     return [value(start, "int32") for start in start_indices]
 
 

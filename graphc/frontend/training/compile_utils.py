@@ -189,11 +189,7 @@ class CompileLoss(Loss):
     ) -> Loss | None:
         if identifier is None:
             return None
-        if y_true is None:
-            raise ValueError(
-                f"The output '{name}' has a loss but no targets. Give targets, or None "
-                f"as its loss. Received: y_true=None for '{name}'"
-            )
+        _check_given(y_true, name)
         return get_loss(identifier, y_true, y_pred)
 
     def _weights(self, outputs: Outputs) -> list[Any]:
@@ -235,6 +231,7 @@ class CompileLoss(Loss):
         with name_scope("loss"):
             for term in self._terms:
                 i = term.output
+                _check_given(targets[i], outputs.names[i])
                 value = term.loss(targets[i], predictions[i], weights[i])
                 value = ops.cast(value, self.dtype)
                 if term.tracker is not None:
@@ -253,6 +250,14 @@ class CompileLoss(Loss):
             "reduction": self.reduction,
             "output_names": self.output_names,
         }
+
+
+def _check_given(y_true: Any, name: str) -> None:
+    if y_true is None:
+        raise ValueError(
+            f"The output '{name}' has a loss but no targets. Give targets, or None "
+            f"as its loss. Received: y_true=None for '{name}'"
+        )
 
 
 class _Term:

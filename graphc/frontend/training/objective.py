@@ -145,9 +145,8 @@ class Objective:
         if self._compile_loss is not None:
             found.update({id(m): m for m in self._compile_loss.metrics})
         for layer in self._flatten_layers():  # type: ignore[attr-defined]
-            for name, attribute in vars(layer).items():
-                if name not in ("_loss_tracker", "_compile_metrics", "_compile_config"):
-                    trees.collect(attribute, Metric, found)
+            own = ("_loss_tracker", "_compile_metrics", "_compile_config")
+            found.update({id(m): m for m in trees.collect(vars(layer), Metric, own)})
         return list(found.values())
 
     @property

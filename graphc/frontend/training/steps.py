@@ -103,7 +103,7 @@ class Step:
     def program_for(self, arrays: Sequence[Any], structure: Any) -> Program:
         """The program for batches like this one, traced on first use."""
         types = tuple(array_type(a) for a in arrays)
-        symbolic = _with_batch_symbol(types)
+        symbolic = types if _fixes_sizes(self.model) else _with_batch_symbol(types)
         for candidate in (symbolic, types):
             program = self.programs.get((structure, candidate))
             if program is not None:
@@ -114,22 +114,22 @@ class Step:
             # The model's Python asks for the batch size: trace for this very size.
             return self.trace(types, structure)
 
-    @collection_paused()
     def trace(self, types: tuple[TensorType, ...], structure: Any) -> Program:
         """Traces the step for a batch of these types."""
         if self.status is not None:
             self.status(f"tracing {self.name}")
         slots = [Slot(i) for i in range(len(types))]
         batch = trees.unflatten(structure, slots)
-        self.model.prepare(self.name, types, structure)
-        program = trace_program(
-            self.name,
-            self.function,
-            (batch,),
-            types,
-            _input_names(batch),
-            {"B": (SMALLEST_BATCH, 2**31 - 1)},
-        )
+        with collection_paused():  # as a decorator it would be whom errors point at
+            self.model.prepare(self.name, types, structure)
+            program = trace_program(
+                self.name,
+                self.function,
+                (batch,),
+                types,
+                _input_names(batch),
+                {"B": (SMALLEST_BATCH, 2**31 - 1)},
+            )
         program.options = self.model.compile_options
         program.on_status = self.status
         program.siblings = list(self.programs.values())
@@ -146,6 +146,14 @@ def _leaf_types(batch: Any, leaves: Sequence[Any]) -> list[type] | None:
     if not flat or any(x is not leaf for x, leaf in zip(batch, leaves, strict=True)):
         return None
     return [type(leaf) for leaf in leaves]
+
+
+def _fixes_sizes(model: Trainer) -> bool:
+    """Whether a model takes batches of one size: its inputs or states say so."""
+    if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
+        return True
+    shapes = [tensor.shape for tensor in model.inputs] if model.has_function() else []
+    return any(shape and isinstance(shape[0], int) for shape in shapes)
 
 
 def _with_batch_symbol(types: Sequence[TensorType]) -> tuple[TensorType, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import stablehlo
 
-from graphc.importers.stablehlo.elementwise import is_plain
+from graphc.importers.stablehlo.elementwise import is_plain, total_order
 from graphc.importers.stablehlo.function import BlockReader, Importer, Operation
 from graphc.ir import Graph, ops
 from graphc.ir.opdef import OPS
@@ -74,8 +74,15 @@ def _function(raw: ir.Operation) -> str:
 
 
 def top_k(op: Operation, x: Operand) -> Any:
-    """The largest elements along the last dimension, and where they are."""
-    return ops.top_k(x, k=op.attribute("k"))
+    """The largest elements along the last dimension, and where they are.
+
+    By total order: a nan whose sign is set comes last.
+    """
+    k = op.attribute("k")
+    if not x.type.dtype.is_float:
+        return ops.top_k(x, k=k)
+    places = ops.top_k(total_order(x), k=k)[1]
+    return ops.take_along(x, places, axis=x.type.rank - 1), places
 
 
 EXPANDED = (

@@ -146,6 +146,7 @@ def _with(attributes: dict[str, Any], **changes: Any) -> dict[str, Any]:
                 "indices_batching": [0],
             },
         ),
+        Sample(("f32[0,3]", "i32[0]"), _ROWS),
         Sample(("f32[T,3]", Arg("i32[B]", 0, 9)), _ROWS),
         Sample(("f32[T,3]", Arg("u8[B]", 0, 9)), _ROWS),
         Sample(
@@ -225,8 +226,9 @@ def gather(
         x,
     )
     for d, (size, part) in enumerate(zip(x.shape, slice_sizes, strict=True)):
+        # Where there are no windows, a dimension without elements has no place for one.
         require(
-            not exceeds(part, size),
+            not exceeds(part, size) or (d in removed and 0 in grid),
             f"gather: slice size {part} is larger than dimension {size}",
             x,
         )

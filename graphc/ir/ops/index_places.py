@@ -132,7 +132,7 @@ def largest_starts(
     for d in index_map:
         room = x.type.shape[d] - sizes[d]
         if isinstance(room, int):
-            bounds.append(min(room, top))
+            bounds.append(max(0, min(room, top)))
             continue
         bound = subtract(dimension_size(x, axis=d), _window_size(x, d, room))
         if top < np.iinfo(np.int32).max:

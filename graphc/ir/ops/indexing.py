@@ -60,6 +60,8 @@ def take(x: Any, indices: Any, *, axis: int) -> Any:
         Sample(("f32[4,3,2]", Arg("i32[1,3,2]", 0, 4)), {"axis": 0}),
         Sample(("f32[5]", Arg("i32[3]", -2, 7)), {"axis": 0}),
         Sample(("f32[B,5]", Arg("i32[B,1]", 0, 5)), {"axis": 1}),
+        Sample(("f32[0,3]", "i32[0,2]"), {"axis": 1}),
+        Sample(("f32[2,0]", "i32[2,0]"), {"axis": 1}),
     ),
     errors=(
         IllTyped(("f32[3,5]", "i32[3]"), "may differ along axis 1 only", {"axis": 1}),

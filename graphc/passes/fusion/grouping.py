@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.values import Value
+from graphc.ir.values import Operand, Value
 from graphc.passes.coordinates import UNKNOWN, Coordinates, operand_coordinates
 from graphc.passes.fusion.cones import Cones
 from graphc.passes.fusion.costs import (
@@ -28,6 +28,12 @@ from graphc.passes.fusion.group import (
     rows,
 )
 from graphc.passes.fusion.network import AGAIN, Network, row
+from graphc.passes.fusion.parallelism import (
+    TOO_SERIAL,
+    has_few_programs,
+    is_too_serial,
+    work_behind,
+)
 from graphc.passes.fusion.roles import Role
 from graphc.passes.rewrite import Rewriter
 
@@ -143,7 +149,14 @@ class _Placing:
         is_shared = len(self.network.readers_of(node)) > 1
         if group.kind == "contraction" and (is_shared or arithmetic(node) > CHEAP):
             return self._refuse(node, group, "an epilogue does not prepare operands")
+        if self._is_too_serial(group, group.space, value):
+            return self._refuse(node, group, TOO_SERIAL)
         return True
+
+    def _is_too_serial(self, group: Group, space: Space, value: Operand) -> bool:
+        """Whether few programs would compute `value`, and all that it takes."""
+        few = has_few_programs(space)
+        return few and is_too_serial(space, group.work + work_behind(value))
 
     def _merge_into(
         self, target: Group, able: list[Group], values: Sequence[Value]
@@ -213,11 +226,19 @@ class _Placing:
         else:
             once += size + sum(map(nbytes, leaves))
         extra = [leaf for leaf in leaves if not self._is_in_memory(leaf)]
+        if sum(nbytes(leaf) for leaf in extra if self._is_end(leaf)) > size:
+            # They would be stored in its place.
+            return ""
         most = once + SMALL
         if len(readers) > 1 and extra:
             again, most = again + sum(map(nbytes, extra)), once - 1
         reason = f"that moves {again:,} bytes, storing and reading it {once:,}"
         return reason if again <= most else ""
+
+    def _is_end(self, value: Value) -> bool:
+        """Whether a value is computed by itself, and by too much to be computed again."""
+        node = value.node
+        return node is not None and self.network.role(node) is Role.POINTWISE
 
     def _is_in_memory(self, value: Value) -> bool:
         """Whether a value is known to be in memory, whatever becomes a kernel."""
@@ -260,6 +281,8 @@ class _Placing:
         joined = joint(group.space, space)
         if joined is None:
             return self._refuse(node, group, "the loops are others")
+        if self._is_too_serial(group, joined[0], node.operands[0]):
+            return self._refuse(node, group, TOO_SERIAL)
         places = [place for result in read for place in group.reads[result]]
         if any(place is None or joined[1](place) != at for place in places):
             return self._refuse(node, group, "its result is read at other places")

@@ -22,6 +22,7 @@ from graphc.passes.fusion.group import (
     joint,
     row_coordinates,
 )
+from graphc.passes.fusion.parallelism import is_too_serial
 from graphc.passes.fusion.roles import Role, role_of
 
 AGAIN = Axis("again", 1 << 62)
@@ -123,6 +124,8 @@ class Network:
         changes = joint(group.space, other.space)
         loads = {*self.loads(group), *self.loads(other)}
         if changes is None or len(loads) > MAX_LOADS:
+            return False
+        if is_too_serial(changes[0], group.work + other.work):
             return False
         _, change, other_change = changes
         places = {at and change(at) for at in _places(group, values)}

@@ -7,6 +7,7 @@ from graphc.passes.fusion.costs import MAX_EPILOGUE, MAX_LOADS
 from graphc.passes.fusion.group import KERNELS_OF_ELEMENTS, Group, joint
 from graphc.passes.fusion.grouping import is_local, misfit
 from graphc.passes.fusion.network import Network
+from graphc.passes.fusion.parallelism import TOO_SERIAL, is_too_serial
 from graphc.passes.fusion.roles import is_empty
 from graphc.passes.fusion.tile_sums import no_sums
 
@@ -35,6 +36,8 @@ def obstacle(
     changes = joint(maker.space, reader.space)
     if changes is None:
         return "the loops are others"
+    if is_too_serial(changes[0], maker.work + reader.work):
+        return TOO_SERIAL
     if len({*network.loads(maker), *network.loads(reader)}) > MAX_LOADS:
         return f"one kernel would read more than {MAX_LOADS} tensors"
     if network.leads_around(maker, reader):

@@ -23,6 +23,7 @@ from graphc.passes.fusion.group import (
 from graphc.passes.fusion.grouping import is_local
 from graphc.passes.fusion.network import Network
 from graphc.passes.fusion.obstacles import obstacle
+from graphc.passes.fusion.parallelism import is_too_serial
 from graphc.passes.fusion.roles import Role
 
 LOOPS = ("pointwise", "reduction")
@@ -128,6 +129,8 @@ def _fit(
     """
     found = joint(maker.space, part.space)
     if found is None or maker.kind not in KERNELS_OF_ELEMENTS:
+        return None
+    if is_too_serial(found[0], maker.work + part.work):
         return None
     _, change, part_change = found
     for value, places in part.reads.items():

@@ -431,16 +431,11 @@ def _with_features(node: Node) -> tuple[Operand, Node] | None:
 )
 def scale_then_shift(node: Node) -> Replacement:
     """`(x @ w + t) * s = (x @ w) * s + t * s` if s and t are of features."""
-    outer = _with_features(node)
-    shifted = producer(outer[0], add, subtract) if outer is not None else None
-    if outer is None or shifted is None or not only_use(shifted.result):
+    if (found := _shifted_product(node)) is None:
         return None
-    inner = _with_features(shifted)
-    if inner is None or not _alike(inner[1], outer[1]) or not _is_product(inner[0]):
-        return None
-    scale = outer[1].result
-    moved = multiply(inner[1].operands[0], outer[1].operands[0])
-    return shifted.op(multiply(inner[0], scale), again(outer[1], [moved]))
+    shifted, product, shift, scale = found
+    moved = multiply(shift.operands[0], scale.operands[0])
+    return shifted.op(multiply(product, scale.result), again(scale, [moved]))
 
 
 @FOLDING.rule(
@@ -460,6 +455,20 @@ def scale_then_shift(node: Node) -> Replacement:
 )
 def shift_once(node: Node) -> Replacement:
     """`(x @ w + s) + t = x @ w + (s + t)` if s and t are of features."""
+    if (found := _shifted_product(node)) is None:
+        return None
+    shifted, product, shift, second = found
+    both = shifted.op(second.operands[0], shift.operands[0])
+    return add(product, again(second, [both]))
+
+
+def _shifted_product(node: Node) -> tuple[Node, Operand, Node, Node] | None:
+    """What `(product + shift) op other` is made of, if both are of features.
+
+    Returns:
+        The addition or subtraction of the shift, the product, and the broadcasts of
+        the shift and of the other operand.
+    """
     outer = _with_features(node)
     shifted = producer(outer[0], add, subtract) if outer is not None else None
     if outer is None or shifted is None or not only_use(shifted.result):
@@ -467,8 +476,7 @@ def shift_once(node: Node) -> Replacement:
     inner = _with_features(shifted)
     if inner is None or not _alike(inner[1], outer[1]) or not _is_product(inner[0]):
         return None
-    both = shifted.op(outer[1].operands[0], inner[1].operands[0])
-    return add(inner[0], again(outer[1], [both]))
+    return shifted, inner[0], inner[1], outer[1]
 
 
 def _alike(a: Node, b: Node) -> bool:

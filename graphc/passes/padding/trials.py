@@ -23,6 +23,7 @@ from graphc.ir.errors import GraphError
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Kind
+from graphc.ir.tolerance import near
 from graphc.ir.types import DType, TensorType, checked_type
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.padding.axes import (
@@ -401,7 +402,7 @@ class _Trials:
                 )
             ):
                 return False
-            if not _close(large[np.ix_(*where)], small):
+            if not near(large[np.ix_(*where)], small, CLOSE):
                 return False
         return True
 
@@ -462,11 +463,3 @@ def _poison(type: TensorType, poison: float, rng: np.random.Generator) -> Array:
     if math.isinf(poison):
         return np.full(shape, _numbers(dtype)[3 if poison > 0 else 2], dtype.numpy)
     return rng.integers(0, 2 if math.isnan(poison) else 100, shape).astype(dtype.numpy)
-
-
-def _close(a: Array, b: Array) -> bool:
-    if a.shape != b.shape or a.dtype.kind != "f":
-        return np.array_equal(a, b)
-    with np.errstate(all="ignore"):
-        scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
-        return np.allclose(a, b, CLOSE, CLOSE * scale, equal_nan=True)

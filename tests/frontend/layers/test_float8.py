@@ -13,8 +13,8 @@ import pytest
 
 import graphc
 from graphc.frontend.dtype_policies import QuantizedFloat8DTypePolicy
-from graphc.ir.tolerance import TOLERANCES, rmse
 from graphc.ir.types import BF16
+from tests.closeness import assert_alike
 from tests.frontend.recorded import archive, keras, recorded
 from tests.frontend.twins import Twins, twins
 
@@ -70,27 +70,19 @@ def test_training_is_that_of_keras(
     pair.compile(sgd)
     for x, y in batches:
         found = pair.ours.train_on_batch(x, y)
-        assert_near(found, pair.recorded(lambda x=x, y=y: train(pair.theirs, x, y)))
+        loss = pair.recorded(lambda x=x, y=y: train(pair.theirs, x, y))
+        assert_alike(found, loss, BF16)
         wanted = pair.recorded(
             lambda: [(w.path, np.asarray(w.value)) for w in pair.theirs.weights]
         )
         for ours, (path, value) in zip(pair.ours.weights, wanted, strict=True):
             assert ours.path == path
-            assert_near(ours.numpy(), value)
+            # Float32 rounded otherwise may be rounded to another number of 8 bits.
+            assert_alike(ours.numpy(), value, BF16)
 
 
 def train(model: Any, x: Any, y: Any) -> Any:
     return model.train_on_batch(x, y)
-
-
-def assert_near(found: Any, wanted: Any) -> None:
-    """Fails unless arrays are alike as a whole.
-
-    What float32 rounds otherwise may be rounded to another number of 8 bits.
-    """
-    wanted = np.asarray(wanted)
-    size = rmse(wanted, np.zeros_like(wanted))
-    assert rmse(found, wanted) <= TOLERANCES[BF16].relative * size
 
 
 def by_hand(
@@ -120,7 +112,7 @@ def test_scales_follow_the_histories(batches: list[tuple[Any, Any]]) -> None:
             scale, history = state[name]
             if name == "outputs_grad":  # the loss may round otherwise
                 found = getattr(layer, f"{name}_amax_history").numpy()
-                assert_near(found, history)
+                assert_alike(found, history, BF16)
                 continue
             assert getattr(layer, f"{name}_scale").numpy() == scale
             assert np.array_equal(

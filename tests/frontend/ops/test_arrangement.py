@@ -36,7 +36,15 @@ X = np.arange(24, dtype=np.float32).reshape(4, 6)
             lambda: ops.pad(X, 1, mode="edge", constant_values=1),
             "`constant_values` in mode 'constant' only",
         ),
+        (lambda: ops.pad(X, -1), "none below 0. Received: pad_width=-1"),
+        (lambda: ops.pad(X[:0], 1, mode="edge"), "elements along axis 0"),
         (lambda: ops.space_to_depth(X, 2), "images of rank 4"),
+        (lambda: ops.depth_to_space(X, 0), "Received: block_size=0"),
+        (lambda: ops.split(X, 2.0), "Received: indices_or_sections=2.0"),
+        (lambda: ops.array_split(X, 0), "Received: indices_or_sections=0"),
+        (lambda: ops.roll(X, (1, 2), (0, 1, 1)), r"a shift for each axis.*\(1, 2\)"),
+        (lambda: ops.slice(X, 0, 1), "Expected 2 start indices. Received: 0"),
+        (lambda: ops.full((2,), np.inf, "int8"), "inf is out of range for i8"),
     ],
 )
 def test_wrong_arguments(call: Any, message: str) -> None:
@@ -51,6 +59,12 @@ def test_cuts_from_the_end() -> None:
         assert len(found) == len(wanted)
         for ours, theirs in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(np.asarray(ours), theirs)
+
+
+def test_shifts_of_axes() -> None:
+    for shift, axis in (((1, 2), None), ((1, 2), 0), ((3,), (0, 1)), ((1, -1), (1, 0))):
+        wanted = np.roll(X, shift, axis)
+        np.testing.assert_array_equal(np.asarray(ops.roll(X, shift, axis)), wanted)
 
 
 def test_pad_modes() -> None:

@@ -57,6 +57,10 @@ OPTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("Dice", "probabilities", {"axis": (1, 2)}),
     ("Tversky", "probabilities", {"alpha": 0.3, "beta": 0.8}),
     ("Hinge", "numbers", {}),
+    ("CategoricalGeneralizedCrossEntropy", "labels", {"q": 0.3}),
+    ("Circle", "embeddings", {}),
+    ("Circle", "embeddings", {"gamma": 3.0, "margin": 0.2, "remove_diagonal": False}),
+    ("CTC", "sequences", {}),
 ]
 
 
@@ -67,8 +71,11 @@ def data(kind: str, rng: np.random.Generator) -> tuple[Any, Any]:
     binary = rng.integers(0, 2, (5, 3, 4))
     labels = rng.integers(0, 4, (5, 3))
     one_hot = np.eye(4, dtype=np.float32)[labels]
+    units = numbers[:, 0] / np.linalg.norm(numbers[:, 0], axis=1, keepdims=True)
     pairs: dict[str, tuple[Any, Any]] = {
         "classes": (one_hot, uniform),
+        "embeddings": (labels[:, 0], units),
+        "sequences": (np.sort(labels[:, :2])[:, ::-1], numbers),
         "column": (labels[..., None], uniform),
         "extremes": (binary, rng.integers(0, 2, (5, 3, 4)).astype(np.float32)),
         "first": (one_hot.swapaxes(1, 2), uniform.swapaxes(1, 2)),

@@ -146,6 +146,9 @@ EXACT = {
     '%r = "stablehlo.sort"(%a) <{dimension = 0 : i64, is_stable = true}> ({\n'
     f"^bb0(%j: {N}, %k: {N}):\n%o = stablehlo.compare GT, %j, %k {COUNTS}\n"
     f"stablehlo.return %o : {P}\n}}) : ({MI}) -> {MI}\nreturn %r : {MI}",
+    "the largest by total order": f"%r:2 = chlo.top_k(%x, k = 2) : {M}"
+    " -> (tensor<2x2xf32>, tensor<2x2xi32>)\n"
+    "return %r#0, %r#1 : tensor<2x2xf32>, tensor<2x2xi32>",
     "total order": f"%r = stablehlo.compare LT, %x, %y, TOTALORDER : ({M}, {M})"
     f" -> {MP}\nreturn %r : {MP}",
     "windows with base dilation": windows(
@@ -254,7 +257,7 @@ def results(
 
 def special(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Few numbers, so that some are equal."""
-    few = np.float32([0.0, -0.0, 1.0, 3.5, np.inf, -np.inf, np.nan])
+    few = np.float32([0.0, -0.0, 1.0, 3.5, np.inf, -np.inf, np.nan, -np.nan])
     return rng.choice(few, shape)
 
 

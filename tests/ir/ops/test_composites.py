@@ -8,10 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphc.ir import Graph, GraphError, OpDef, Sample, evaluate
+from graphc.ir import Graph, GraphError, Kind, OpDef, Sample, evaluate
 from graphc.ir.body import body_graph
 from graphc.ir.differentiate import differentiate
+from graphc.ir.opdef import Trait
 from graphc.ir.ops import OPS
+from graphc.ir.types import BF16, F16
+from graphc.testing.op_cases import dtype_cover
 from graphc.testing.op_gradients import gradient_samples, loss_graph, random_weights
 from graphc.testing.op_samples import (
     bound_graph,
@@ -40,6 +43,31 @@ def test_body_has_the_types_of_the_rule(op: OpDef, sample: Sample):
         found = [result.type for result in body_of(graph).results]
         assert found == [result.type for result in graph.results]
     body_of(bound).verify()
+
+
+SUMMING = [
+    pytest.param(op, id=name)
+    for name, op in sorted(OPS.items())
+    if op.is_composite and not op.calls_graphs and Trait.ACCUMULATES in op.traits
+]
+
+
+@pytest.mark.parametrize("op", SUMMING)
+def test_bodies_add_narrow_floats_in_float32(op: OpDef, rng: np.random.Generator):
+    """Too few terms in a sample show no rounding, so the nodes are looked at."""
+    tried = 0
+    for case in dtype_cover(op, rng):
+        if not {BF16, F16} & {o.type.dtype for o in case.graph.parameters}:
+            continue
+        tried += 1
+        for node in body_of(case.graph).nodes:
+            if node.op.kind is Kind.CONTRACTION or Trait.ACCUMULATES not in (
+                node.op.traits
+            ):
+                continue  # contractions have wide accumulators
+            for operand in node.operands:
+                assert operand.type.dtype not in (BF16, F16), str(node)
+    assert tried
 
 
 WITH_RULES = [

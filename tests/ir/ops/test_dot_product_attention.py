@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from graphc.ir.tolerance import rmse, tolerance
 from graphc.ir.types import BF16
-from tests.closeness import assert_close
+from tests.closeness import assert_alike, assert_close
 from tests.op_results import gradients, run
 
 
@@ -89,5 +88,4 @@ def test_bfloat16_logits_are_float32(qkv):
     found = run("attention", *narrow)
     assert found.dtype == BF16.numpy
     exact = expected_attention(*(a.astype(np.float64) for a in narrow))
-    size = rmse(exact, np.zeros_like(exact))
-    assert rmse(found, exact) <= tolerance(BF16).relative * size
+    assert_alike(found, exact, BF16)

@@ -1,8 +1,10 @@
 """Schedules that a GPU measured, and the kernels that use them."""
 
-from graphc.codegen.triton.tuning.candidates import candidates
+from graphc.codegen.triton.tuning.candidates import candidates, lighter
 from graphc.codegen.triton.tuning.choices import kernel_key, kernel_shape, schedules
 from graphc.codegen.triton.tuning.kernels import (
+    COST_MODEL,
+    LOCK,
     ChosenKernel,
     choose_kernels,
     emit_tuned_kernels,
@@ -18,6 +20,8 @@ from graphc.codegen.triton.tuning.table import (
 )
 
 __all__ = [
+    "COST_MODEL",
+    "LOCK",
     "ChosenKernel",
     "Entry",
     "Table",
@@ -26,6 +30,7 @@ __all__ = [
     "emit_tuned_kernels",
     "kernel_key",
     "kernel_shape",
+    "lighter",
     "load_table",
     "read_table",
     "scheduled_kernel",

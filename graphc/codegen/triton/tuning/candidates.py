@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from graphc.codegen.triton import contraction_schedule
 from graphc.codegen.triton.contraction_space import contraction_space
@@ -22,6 +23,12 @@ DESCRIPTORS_FROM, SPECIALIZED_FROM = 90, 100
 
 Triton 3.6 and 3.9 take ``warp_specialize`` for sm_90, too, and do nothing then.
 """
+
+COLUMN = "XBLOCK"
+"""What constants begin with that say how many results a program makes side by side."""
+
+MOST_WARPS = 16
+"""How many warps a program has at most."""
 
 LEAST_TILE, MOST_TILE = 32, 1 << 15
 """Elements of the tile that a program holds."""
@@ -42,10 +49,47 @@ def candidates(
     """
     own = kernel.schedule
     is_product = CONTRACTED in own.constants
-    found = _of_contraction(graph, architecture) if is_product else _nearby(own)
+    found = _of_contraction(graph, architecture) if is_product else _nearby(kernel)
     others = [each for each in found if each != own][:MOST]
     called = architecture.startswith("sm_") and library_call(graph) is not None
     return [*others, *([Schedule(library=CUBLAS)] if called else [])]
+
+
+def lighter(
+    graph: Graph, kernel: Kernel, architecture: str = DEFAULT_ARCHITECTURE
+) -> list[Schedule]:
+    """Schedules with which each thread holds less of a tile, the nearest first.
+
+    Args:
+        graph: The kernel graph.
+        kernel: Its kernel.
+        architecture: The GPU, such as ``sm_90``.
+    """
+    own = kernel.schedule
+    if CONTRACTED in own.constants:
+        found = [
+            each
+            for each in _of_contraction(graph, architecture)
+            if each.descriptors == own.descriptors and _sums(each) < _sums(own)
+        ]
+        return sorted(found, key=_sums, reverse=True)
+    smaller = [
+        replace(own, constants={**own.constants, name: size // 2})
+        for name, size in own.constants.items()
+        if name.startswith(COLUMN) and size > 1
+    ]
+    wider = [
+        replace(own, num_warps=own.num_warps * times)
+        for times in (2, 4)
+        if own.num_warps * times <= MOST_WARPS
+    ]
+    return [*wider[:1], *smaller, *wider[1:]]
+
+
+def _sums(schedule: Schedule) -> int:
+    """How many sums each warp holds."""
+    sides = (schedule.constants[name] for name in ("BLOCK_M", "BLOCK_N"))
+    return _product(sides) // schedule.num_warps
 
 
 def _of_contraction(graph: Graph, architecture: str) -> list[Schedule]:
@@ -62,8 +106,9 @@ def _of_contraction(graph: Graph, architecture: str) -> list[Schedule]:
     )
 
 
-def _nearby(own: Schedule) -> list[Schedule]:
+def _nearby(kernel: Kernel) -> list[Schedule]:
     """Half, once and twice each tile size, with as many warps and stages; nearest first."""
+    own = kernel.schedule
     sizes = [
         (size,) if name.startswith(ROW) else (size // 2, size, size * 2)
         for name, size in own.constants.items()
@@ -74,7 +119,7 @@ def _nearby(own: Schedule) -> list[Schedule]:
     every = itertools.product(itertools.product(*sizes), warps, sorted(stages))
     for chosen, count, depth in every:
         constants = dict(zip(own.constants, chosen, strict=True))
-        if not _fits(constants, count):
+        if not _fits(constants, count) or not kernel.takes(constants):
             continue
         schedule = Schedule(constants, count, depth)
         found.append((_distance(own, schedule), schedule))
@@ -85,7 +130,7 @@ def _nearby(own: Schedule) -> list[Schedule]:
 def _fits(constants: Mapping[str, int], warps: int) -> bool:
     tile = _product(constants.values())
     within = LEAST_TILE <= tile <= MOST_TILE
-    return within and min(constants.values()) >= 1 and 1 <= warps <= 16
+    return within and min(constants.values()) >= 1 and 1 <= warps <= MOST_WARPS
 
 
 def _distance(own: Schedule, other: Schedule) -> int:

@@ -14,6 +14,7 @@ from graphc.codegen.triton.module import DEFAULT_ARCHITECTURE, emit_kernel
 from graphc.codegen.triton.schedule import Schedule
 from graphc.codegen.triton.tuning.table import Table, signature_of
 from graphc.ir.graph import Graph
+from graphc.passes.inline import kernel_graphs
 
 CONTRACTED = "BLOCK_K"
 """The constant that only kernels of contractions have."""
@@ -75,8 +76,7 @@ def choose_kernels(
         each.name: _chosen(
             each, table, architecture, (locked or {}).get(each.name), libraries
         )
-        for each in graph.reachable()
-        if each.attributes.get("fused")
+        for each in kernel_graphs(graph)
     }
 
 
@@ -115,6 +115,8 @@ def scheduled_kernel(graph: Graph, kernel: Kernel, schedule: Schedule) -> Kernel
     if CONTRACTED in own:
         return emit_kernel(graph, partial(contraction_body, schedule=schedule))
     if any(own[name] != other[name] for name in own if name.startswith(ROW)):
+        return None
+    if not kernel.takes(other):
         return None
     return replace(
         kernel,

@@ -208,6 +208,30 @@ def categorical_focal_crossentropy(
 
 
 @op
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
+    """``(1 - p**q) / q`` of the probability p of the class: less strict with wrong labels.
+
+    Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural
+    Networks with Noisy Labels", 2018.
+
+    Args:
+        y_true: Class numbers ``[B, ...]`` or ``[B, ..., 1]``.
+        y_pred: Probabilities ``[B, ..., C]``.
+        q: Between 0, where it is the cross-entropy, and 1, the mean absolute error.
+
+    Returns:
+        One loss per example ``[B, ...]``.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    name = "categorical_generalized_cross_entropy"
+    labels = ops.cast(class_numbers(y_true, y_pred, name), "int32")
+    one_hot = ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
+    return (1.0 - ops.power(ops.sum(y_pred * one_hot, axis=-1), q)) / q
+
+
 def kl_divergence(y_true: Any, y_pred: Any) -> Any:
     """``sum(y_true * log(y_true / y_pred), axis=-1)``.
 
@@ -430,7 +454,35 @@ class KLDivergence(LossFunctionWrapper):
         super().__init__(kl_divergence, reduction, name, dtype)
 
 
+class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
+    """A cross-entropy that trusts labels less: `categorical_generalized_cross_entropy`.
+
+    Args:
+        q: Above 0, where it is the cross-entropy, and below 1.
+        reduction: How the loss is reduced; see `Loss`.
+        name: Its name.
+        dtype: The dtype computed in; see `Loss`.
+
+    Raises:
+        ValueError: If `q` is not between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        q: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_generalized_cross_entropy",
+        dtype: Any = None,
+    ) -> None:
+        if not 0 < q < 1:
+            raise ValueError(f"Expected `q` to be between 0 and 1. Received: q={q}")
+        function = categorical_generalized_cross_entropy
+        super().__init__(function, reduction, name, dtype, q=q)
+
+
 REGISTRY.add(
+    CategoricalGeneralizedCrossEntropy,
+    categorical_generalized_cross_entropy,
     *(BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy),
     *(CategoricalFocalCrossentropy, KLDivergence, SparseCategoricalCrossentropy),
     *(binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy),

@@ -250,9 +250,10 @@ def class_numbers(y_true: Any, y_pred: Any, name: str, axis: int = -1) -> Any:
     wanted = list(y_pred.shape)
     del wanted[axis]
     if len(labels.shape) != len(wanted) or differ(labels.shape, wanted):
+        dense = name.removeprefix("sparse_")
+        hint = f"Use {dense} for one-hot targets. " if dense != name else ""
         raise ValueError(
             f"{name}: `y_true` must have the shape of `y_pred` without its classes. "
-            f"Use {name.removeprefix('sparse_')} for one-hot targets. "
-            f"Received: y_true.shape={shown(y_true)}, y_pred.shape={shown(y_pred)}"
+            f"{hint}Received: y_true.shape={shown(y_true)}, y_pred.shape={shown(y_pred)}"
         )
     return ops.cast(labels, "int32") if is_float(labels.dtype) else labels
