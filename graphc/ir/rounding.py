@@ -25,7 +25,7 @@ from graphc.ir.values import Literal, Operand, Value
 Array = np.ndarray[Any, Any]
 
 RUNS = 4
-"""How often a program is evaluated with errors."""
+"""How often a program is evaluated with random errors."""
 
 RUNS_WITHIN = 12
 """How often if all floats are rounded: equal ones, compared, must come to differ."""
@@ -62,6 +62,8 @@ def spreads(
     count = RUNS if within is None else RUNS_WITHIN
     runs = [
         *(_WithErrors(rng, ulp, within).run(graph, *arrays) for _ in range(count)),
+        # A step that one element just misses is surely taken in one of these.
+        *(_WithErrors(sign, ulp, within).run(graph, *arrays) for sign in (-1, 1)),
         evaluate(graph, *arrays, dtype="f64"),
     ]
     with np.errstate(all="ignore"):
@@ -129,15 +131,16 @@ class _WithErrors:
     """Evaluates graphs with an error in each element that is rounded.
 
     Args:
-        rng: What the errors are drawn from.
+        draw: What the errors are drawn from, or the sign of all: each is then as large
+            as it may be.
         ulp: How many units in the last place every node may be off at least.
         within: A dtype that every float is rounded to at least as coarsely as to.
     """
 
     def __init__(
-        self, rng: np.random.Generator, ulp: float, within: DType | None
+        self, draw: np.random.Generator | int, ulp: float, within: DType | None
     ) -> None:
-        self.rng = rng
+        self.draw = draw
         self.ulp = ulp
         self.coarse = 0.0 if within is None else float(finfo(within.numpy).eps)
 
@@ -160,10 +163,16 @@ class _WithErrors:
             results = _NARROW.apply(node, [self._nudged(a) for a in operands])
         return self._moved(node, operands, results)
 
+    def _noise(self, shape: tuple[int, ...]) -> Array:
+        """Errors, of the largest that there may be."""
+        if isinstance(self.draw, int):
+            return np.full(shape, float(self.draw))
+        return self.draw.uniform(-1, 1, shape)
+
     def _nudged(self, array: Array) -> Array:
         """An array that is as near to another one as rounding is to its largest."""
         amplitude = float(finfo(array.dtype).eps) * _largest(array.astype(np.float64))
-        noise = self.rng.uniform(-1, 1, array.shape) * amplitude
+        noise = self._noise(array.shape) * amplitude
         return (array + noise).astype(array.dtype)
 
     def _moved(
@@ -196,7 +205,7 @@ class _WithErrors:
             amplitude = 2 * np.where(np.isfinite(error), error, 0.0) + unit * size
             rounds = (error > 0) | (node.op.ulp > 1) | (value.dtype is F64)
             rounds |= self.ulp > 1 or self.coarse > eps
-            noise = self.rng.uniform(-1, 1, got.shape) * amplitude
+            noise = self._noise(got.shape) * amplitude
             found.append(np.where(rounds & np.isfinite(got), got + noise, got))
             found[-1] = found[-1].astype(result.dtype)
         return found
