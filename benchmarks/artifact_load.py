@@ -6,7 +6,7 @@ Artifacts with trust, without it on a machine that has compiled them before and 
 that has not, against `jax.export` and, where a Python that has them is named, ONNX
 Runtime and AOTInductor. Each is loaded in processes of its own, which take turns on one
 core; figures are medians, ratios medians over the rounds. The time to the first result
-counts from the start of the process; its CPU time is steadier on a busy machine.
+counts from the start of the process; CPU times are steadier on a busy machine.
 """
 
 import argparse
@@ -22,7 +22,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("first result", "first result, CPU", "first call", "later call")
+STAGES = (
+    *("first result", "first result, CPU", "first call"),
+    *("later call", "later call, CPU"),
+)
 
 
 def child(python: str, script: str, *arguments: str, cache: str = "off") -> str:
@@ -88,7 +91,7 @@ def main() -> None:
     parser.add_argument("--onnx", help="a Python with onnxruntime and onnx")
     parser.add_argument("--torch", help="a Python with torch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--models", nargs="+", default=["mlp", "cnn"])
+    parser.add_argument("--models", nargs="+", default=["mlp", "cnn", "transformer"])
     options = parser.parse_args()
     running = contestants(options.onnx, options.torch)
     with tempfile.TemporaryDirectory() as folder:

@@ -60,6 +60,7 @@ _NAMES = {
     "Variable": "graphc.frontend.variables",
     "compile": "graphc.frontend.compilation",
     "emit": "graphc.runtime.compile",
+    "from_keras": "graphc.importers.keras_files",
     "from_stablehlo": "graphc.importers.stablehlo",
     "grad": "graphc.frontend.transforms",
     "jit": "graphc.frontend.transforms",

@@ -15,7 +15,7 @@ class Model(torch.nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.kinds = [kind for kind, _ in models.layers(name)]
-        self.image = name != "mlp"
+        self.image = name == "cnn"
         self.kept = torch.nn.ParameterList()
         for kind, weights in models.layers(name):
             for array in weights:
@@ -38,9 +38,28 @@ class Model(torch.nn.Module):
                 x = torch.nn.functional.max_pool2d(x, 2)
             elif kind == "flatten":
                 x = x.permute(0, 2, 3, 1).flatten(1)
+            elif kind == "attention":
+                y = normalized(x, next(weights), next(weights))
+                heads = (*x.shape[:2], models.HEADS, -1)
+                q, k, v = ((y @ next(weights)).reshape(heads) for _ in range(3))
+                turned = (each.transpose(1, 2) for each in (q, k, v))
+                y = torch.nn.functional.scaled_dot_product_attention(*turned)
+                x = x + y.transpose(1, 2).reshape(x.shape) @ next(weights)
+            elif kind == "feed forward":
+                y = normalized(x, next(weights), next(weights))
+                y = (y @ next(weights) + next(weights)).relu()
+                x = x + y @ next(weights) + next(weights)
+            elif kind == "mean":
+                x = x.mean(1)
             else:
                 x = x.relu()
         return x
+
+
+def normalized(x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor):
+    """Each token with a mean of 0 and a variance of 1, then scaled."""
+    size = (models.WIDTH,)
+    return torch.nn.functional.layer_norm(x, size, scale, offset, models.EPSILON)
 
 
 def load(path: str):

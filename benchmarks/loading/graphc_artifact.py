@@ -4,25 +4,58 @@ import sys
 
 import graphc
 from benchmarks.loading import models
+from graphc import layers, ops
 
 
 def build(name: str, path: str) -> None:
     """Writes the artifact."""
-    made = [graphc.Input(models.inputs(name).shape[1:])]
+    inputs = graphc.Input(models.inputs(name).shape[1:])
+    x = inputs
     for kind, weights in models.layers(name):
         if kind == "dense":
-            made.append(graphc.layers.Dense(weights[1].size))
+            x = applied(layers.Dense(weights[1].size), weights, x)
         elif kind == "conv":
-            made.append(graphc.layers.Conv2D(weights[1].size, 3, padding="same"))
+            layer = layers.Conv2D(weights[1].size, 3, padding="same")
+            x = applied(layer, weights, x)
         elif kind == "pool":
-            made.append(graphc.layers.MaxPooling2D())
+            x = layers.MaxPooling2D()(x)
         elif kind == "flatten":
-            made.append(graphc.layers.Flatten())
+            x = layers.Flatten()(x)
+        elif kind == "attention":
+            norm = layers.LayerNormalization(epsilon=models.EPSILON)
+            x = x + attention(applied(norm, weights[:2], x), *weights[2:])
+        elif kind == "feed forward":
+            norm = layers.LayerNormalization(epsilon=models.EPSILON)
+            y = applied(norm, weights[:2], x)
+            y = applied(layers.Dense(weights[3].size, "relu"), weights[2:4], y)
+            x = x + applied(layers.Dense(weights[5].size), weights[4:], y)
+        elif kind == "mean":
+            x = layers.GlobalAveragePooling1D()(x)
         else:
-            made.append(graphc.layers.ReLU())
-    model = graphc.Sequential(made)
-    model.set_weights([w for _, weights in models.layers(name) for w in weights])
+            x = layers.ReLU()(x)
+    model = graphc.Model(inputs, x)
     model.export(path, targets=["xla:cpu"], batch=models.BATCH)
+
+
+def applied(layer, weights, x):
+    """What a layer with these weights makes of a tensor."""
+    y = layer(x)
+    layer.set_weights(list(weights))
+    return y
+
+
+def attention(x, *projections):
+    """Attention of each token to all."""
+    dense = [layers.Dense(models.WIDTH, use_bias=False) for _ in projections]
+    heads = (-1, models.TOKENS, models.HEADS, models.WIDTH // models.HEADS)
+    q, k, v = (
+        ops.reshape(applied(layer, [kernel], x), heads)
+        for layer, kernel in zip(dense, projections[:3], strict=False)
+    )
+    y = ops.reshape(
+        ops.dot_product_attention(q, k, v), (-1, models.TOKENS, models.WIDTH)
+    )
+    return applied(dense[3], [projections[3]], y)
 
 
 command, name, folder, *rest = sys.argv[1:]

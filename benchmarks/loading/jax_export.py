@@ -26,9 +26,31 @@ def run(name: str, x: jax.Array) -> jax.Array:
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
         elif kind == "flatten":
             x = x.reshape(len(x), -1)
+        elif kind == "attention":
+            x = x + attention(normalized(x, *weights[:2]), *weights[2:])
+        elif kind == "feed forward":
+            first, one, second, two = weights[2:]
+            hidden = jax.nn.relu(normalized(x, *weights[:2]) @ first + one)
+            x = x + hidden @ second + two
+        elif kind == "mean":
+            x = x.mean(1)
         else:
             x = jax.nn.relu(x)
     return x
+
+
+def normalized(x: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    """Each token with a mean of 0 and a variance of 1, then scaled."""
+    centered = x - x.mean(-1, keepdims=True)
+    variance = (centered * centered).mean(-1, keepdims=True)
+    return centered * jax.lax.rsqrt(variance + models.EPSILON) * scale + offset
+
+
+def attention(x: jax.Array, *projections: jax.Array) -> jax.Array:
+    """Attention of each token to all."""
+    heads = (*x.shape[:2], models.HEADS, -1)
+    q, k, v = ((x @ each).reshape(heads) for each in projections[:3])
+    return jax.nn.dot_product_attention(q, k, v).reshape(x.shape) @ projections[3]
 
 
 command, name, folder = sys.argv[1:4]

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, save
 
@@ -14,16 +15,37 @@ def build(name: str, path: str) -> None:
     shape = list(models.inputs(name).shape)
     value = "x"
 
-    def add(op: str, *arrays, **attributes) -> None:
+    def add(op: str, *operands, of: str | None = None, **attributes) -> str:
+        """Adds a node that reads the latest value, or another, and arrays or values."""
         nonlocal value
-        names = [f"c{len(constants) + i}" for i in range(len(arrays))]
-        constants.extend(map(numpy_helper.from_array, arrays, names))
-        nodes.append(
-            helper.make_node(op, [value, *names], [f"v{len(nodes)}"], **attributes)
-        )
-        value = f"v{len(nodes) - 1}"
+        names = []
+        for operand in operands:
+            if not isinstance(operand, str):
+                constants.append(numpy_helper.from_array(operand, f"c{len(constants)}"))
+                operand = constants[-1].name
+            names.append(operand)
+        read, made = [of or value, *names], f"v{len(nodes)}"
+        nodes.append(helper.make_node(op, read, [made], **attributes))
+        value = made
+        return made
 
-    if name != "mlp":
+    def attention(*projections) -> None:
+        given, shape = value, np.array([0, 0, models.HEADS, -1])
+        orders = [(0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3)]
+        turned = []
+        for kernel, order in zip(projections[:3], orders, strict=True):
+            add("MatMul", kernel, of=given)
+            add("Reshape", shape)
+            turned.append(add("Transpose", perm=order))
+        add("MatMul", turned[1], of=turned[0])
+        add("Mul", np.float32((models.WIDTH / models.HEADS) ** -0.5))
+        add("Softmax")
+        add("MatMul", turned[2])
+        add("Transpose", perm=(0, 2, 1, 3))
+        add("Reshape", np.array([0, 0, -1]))
+        add("MatMul", projections[3])
+
+    if name == "cnn":
         add("Transpose", perm=[0, 3, 1, 2])
     for kind, weights in models.layers(name):
         if kind == "dense":
@@ -36,6 +58,20 @@ def build(name: str, path: str) -> None:
         elif kind == "flatten":
             add("Transpose", perm=[0, 2, 3, 1])
             add("Flatten")
+        elif kind in ("attention", "feed forward"):
+            before = value
+            add("LayerNormalization", *weights[:2], epsilon=models.EPSILON)
+            if kind == "attention":
+                attention(*weights[2:])
+            else:
+                add("MatMul", weights[2])
+                add("Add", weights[3])
+                add("Relu")
+                add("MatMul", weights[4])
+                add("Add", weights[5])
+            add("Add", before)
+        elif kind == "mean":
+            add("ReduceMean", axes=[1], keepdims=0)
         else:
             add("Relu")
     graph = helper.make_graph(

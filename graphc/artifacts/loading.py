@@ -192,10 +192,14 @@ class Artifact:
         Raises:
             LoadError: If it is damaged, or has other tensors than the program.
         """
-        found, metadata = _read_weights(os.fsdecode(filepath), None)
-        self._state = [
-            found[name] for name in _matching(self.contents, self.graph, found)
-        ]
+        path = os.fsdecode(filepath)
+        found, metadata = _read_weights(path, None)
+        try:
+            names = _matching(self.contents, self.graph, found)
+        except LoadError as error:
+            error.message = f"{path!a}: {error.message}"
+            raise
+        self._state = [found[name] for name in names]
         self._placed = False
         return metadata
 
@@ -443,10 +447,15 @@ def _read_graph(container: Container, contents: Contents) -> Graph:
 def _matching(contents: Contents, graph: Graph, found: Mapping[str, Any]) -> list[str]:
     """The names of the state, which are those of `found` with the types of the graph."""
     if found.keys() != set(contents.state):
-        wrong = sorted(found.keys() ^ set(contents.state))
+        lacking = sorted(set(contents.state) - found.keys())
+        unknown = sorted(found.keys() - set(contents.state))
         raise LoadError(
-            "the weights are not those of the artifact",
-            received=ascii(", ".join(wrong[:5]))[:200],
+            "the weights are not those of the artifact: "
+            + "; ".join(
+                f"{word} {ascii(', '.join(names[:5]))[:200]}"
+                for word, names in (("lacking", lacking), ("unknown", unknown))
+                if names
+            ),
         )
     parameters = graph.parameters[len(contents.inputs) :]
     for name, parameter in zip(contents.state, parameters, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from graphc.artifacts import load
+from graphc.artifacts import Artifact, load
 from graphc.artifacts.contents import SUFFIX
 from graphc.cli.cases import choose_sizes, fill, read_case
 from graphc.cli.options import picks_clock, picks_kind, picks_sizes
@@ -17,6 +17,7 @@ from graphc.cli.plugins import loads_plugins
 from graphc.cli.text import printable, read_pipeline
 from graphc.files.lock import Locked, read_locked
 from graphc.ir import Graph
+from graphc.ir.dims import substitute
 from graphc.ir.errors import PassError
 from graphc.ir.random_inputs import Array, random_array
 from graphc.ir.types import TensorType
@@ -40,7 +41,9 @@ from graphc.tuning.locked import compile_as_asked
 @click.option("--target", default="xla:cpu", show_default=True, help="What to run on.")
 @picks_kind()
 @click.option(
-    "--batch", type=click.IntRange(min=1), help="The batch size B; 2 unless given."
+    "--batch",
+    type=click.IntRange(min=1),
+    help="The batch size B; 2 unless given, or an artifact's least.",
 )
 @picks_sizes
 @click.option(
@@ -49,6 +52,7 @@ from graphc.tuning.locked import compile_as_asked
     metavar="TARGET|PIPELINE|LOCK",
     help="Another target, pipeline or lock file to take turns with. May be repeated.",
 )
+@click.option("--weights", help="The weights of an artifact that does not hold them.")
 @click.option("--rounds", type=click.IntRange(min=2), default=ROUNDS, show_default=True)
 @picks_clock
 @click.option(
@@ -63,6 +67,7 @@ def bench(
     batch: int | None,
     sizes: dict[str, int],
     compare: tuple[str, ...],
+    weights: str | None,
     rounds: int,
     clock: str,
     seed: int,
@@ -75,10 +80,14 @@ def bench(
     `graphc calibrate` measures the rates that the roofline needs.
     """
     if Path(file).suffix == SUFFIX:
-        if compare or sizes:
-            raise click.UsageError("--compare and --size are for models and graphs")
-        contestants = [_artifact(file, target, batch or 1, seed)]
+        if compare:
+            raise click.UsageError("--compare is for models and graphs")
+        artifact = load(file, target, weights=weights)
+        sizes = _sizes_of(artifact, batch, sizes)
+        contestants = [_artifact(artifact, Path(file).name, sizes, seed)]
     else:
+        if weights is not None:
+            raise click.UsageError("--weights is for artifacts")
         graph, given = read_case(file, kind)
         every = choose_sizes(graph, given, batch, sizes)
         sizes = {name: n for name, n in every.items() if name in graph.symbols}
@@ -150,14 +159,33 @@ def _contestant(
     )
 
 
-def _artifact(file: str, target: str, batch: int, seed: int) -> Contestant:
-    artifact = load(file, target)
+def _sizes_of(
+    artifact: Artifact, batch: int | None, asked: dict[str, int]
+) -> dict[str, int]:
+    """The sizes that an artifact is measured at: the least that it is compiled for.
+
+    Raises:
+        UsageError: If options name what is no dimension of it.
+    """
+    symbols = artifact.contents.contract.symbols
+    asked = asked if batch is None else {**asked, "B": batch}
+    if unknown := sorted(asked.keys() - symbols.keys()):
+        raise click.UsageError(
+            f"the artifact has no dimension {unknown[0]}; its dimensions:"
+            f" {', '.join(symbols) or 'none'}"
+        )
+    return {name: sizes.compiled[0] for name, sizes in symbols.items()} | asked
+
+
+def _artifact(
+    artifact: Artifact, name: str, sizes: dict[str, int], seed: int
+) -> Contestant:
     rng = np.random.default_rng(seed)
     inputs: list[Array] = []
     for type in artifact.inputs.values():
-        shape = tuple(d if isinstance(d, int) else batch for d in type.shape)
+        shape = tuple(substitute(dim, sizes) for dim in type.shape)
         inputs.append(random_array(TensorType(shape, type.dtype), rng))
-    return Contestant(Path(file).name, artifact, inputs, batch)
+    return Contestant(name, artifact, inputs, sizes.get("B", 1))
 
 
 def describe(results: list[Result]) -> str:

@@ -308,7 +308,8 @@ def _object_source(
     found: Any, source: str, kind: str, inputs: tuple[str, ...]
 ) -> Source:
     if isinstance(found, Model):
-        return model_source(found, kind)
+        with errors_of(source):
+            return model_source(found, kind)
     if isinstance(found, Executable):
         return program_source(found.program, found.program.name, "graph")
     if isinstance(found, Graph):

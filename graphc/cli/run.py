@@ -184,7 +184,7 @@ def read_array(file: str) -> np.ndarray[Any, Any]:
         loaded = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise LoadError(
-            f"{printable(file)} is not a .npy file", received=str(error)[:200]
+            f"{printable(file)} is no .npy file of numbers", received=str(error)[:200]
         ) from None
     if not isinstance(loaded, np.ndarray):
         raise LoadError(f"{printable(file)} holds several arrays", hint="give one .npy")

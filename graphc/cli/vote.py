@@ -29,7 +29,12 @@ from graphc.runtime.vote import vote as hold_vote
     show_default=True,
     help="Passes to run first, by name or as text.",
 )
-@click.option("--target", "targets", multiple=True, help="A voter; all by default.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="A voter; by default all devices, and interpreters if the graph is small.",
+)
 @click.option("--all", "every", is_flag=True, help="Go on after the first dispute.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -48,9 +53,9 @@ def vote(
     """Run every node of a graph on every executor; say where they differ.
 
     FILE is a .graphc or a .gir file, or - for a graph on standard input. Each node gets
-    the NumPy evaluator's values of its operands, and then these rounded to halves, of
-    which some are equal; its results are compared with the evaluator's in float64. The
-    exit code is 1 if an executor is wrong.
+    the NumPy evaluator's values of its operands, and then others with equal neighbours
+    and integers out of range; its results are compared with the evaluator's in float64.
+    The exit code is 1 if an executor is wrong.
     """
     bound, arrays = bound_case(file, kind, batch, seed, inputs)
     verdict = hold_vote(

@@ -37,6 +37,9 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
     "squareplus",
     "swish",
     "tanh",
@@ -271,12 +274,27 @@ def exponential(x: Any) -> Any:
     return ops.exp(x)
 
 
+def sparse_plus(x: Any) -> Any:
+    """0 up to -1, ``x`` from 1 on, and a parabola in between."""
+    return ops.sparse_plus(x)
+
+
+def sparse_sigmoid(x: Any) -> Any:
+    """``(x + 1) / 2``, limited to 0..1."""
+    return ops.sparse_sigmoid(x)
+
+
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """The nearest probabilities to `x`, of which many are 0, along an axis."""
+    return ops.sparsemax(x, axis=axis)
+
+
 _REGISTRY = Registry("activation function", "keras.activations")
 _REGISTRY.add(
     *(celu, elu, exponential, gelu, glu, hard_shrink, hard_sigmoid, hard_silu),
     *(hard_tanh, leaky_relu, linear, log_sigmoid, log_softmax, mish, relu, relu6),
     *(selu, sigmoid, silu, soft_shrink, softmax, softplus, softsign, squareplus),
-    *(tanh, tanh_shrink, threshold),
+    *(sparse_plus, sparse_sigmoid, sparsemax, tanh, tanh_shrink, threshold),
     hard_swish=hard_silu,
     swish=silu,
 )

@@ -19,7 +19,7 @@ from graphc.passes.graph_pass import (
     options,
 )
 from graphc.passes.pipelines import PIPELINES
-from graphc.passes.plugins import find_pass
+from graphc.passes.plugins import find_pass, known_passes
 
 MAX_DEPTH = 16
 """How deep groups may nest."""
@@ -158,7 +158,7 @@ class _Parser:
         if name in PASSES or (name not in PIPELINES and find_pass(name)):
             return [self.pass_(PASSES[name], at)]
         if name not in PIPELINES:
-            hint = _nearest(name, [*PASSES, *PIPELINES])
+            hint = _nearest(name, [*known_passes(), *PIPELINES])
             self.fail(f"unknown pass {name[:40]!r}", hint, at)
         return list(parse_pipeline(PIPELINES[name]).stages)
 

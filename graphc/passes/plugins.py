@@ -89,6 +89,12 @@ def find_pass(name: str) -> bool:
     return name in PASSES
 
 
+def known_passes() -> list[str]:
+    """The names of all passes, those that installed packages declare included."""
+    declared = [entry.name for entry in entry_points(group="graphc.passes")]
+    return [*PASSES, *EXTRAS, *declared]
+
+
 def _import_extra(name: str) -> None:
     """Imports a pass of graphc's own that needs another package."""
     module, extra = EXTRAS[name]

@@ -97,7 +97,8 @@ def find_target(name: str) -> Target:
     if not target.available:
         raise TargetError(
             f"target {name!r} is not available: {target.reason}",
-            hint=f"pip install '{target.extra}'; `{target.check}` checks this machine",
+            hint=f"`{target.check}` checks this machine; what is needed of packages comes"
+            f" with pip install '{target.extra}'",
         )
     return target
 

@@ -7,21 +7,32 @@ kernel, the architecture and Triton alone: no clock is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from graphc.codegen.triton.kernel import Kernel
 from graphc.codegen.triton.tuning import lighter, scheduled_kernel
 from graphc.ir.graph import Module
-from graphc.runtime.triton_compile import Compiler
+from graphc.runtime.triton_compile import CompiledKernel
 
 ATTEMPTS = 3
 """How many other schedules a kernel is compiled with."""
 
 
+class KernelCompiler(Protocol):
+    """What compiles kernels and says how many bytes each spills."""
+
+    def compile(
+        self, kernels: Sequence[Kernel], architecture: str
+    ) -> list[CompiledKernel]:
+        """The machine code of each kernel, in order."""
+        ...
+
+
 def without_spills(
     kernels: Mapping[str, Kernel],
     module: Module,
-    compiler: Compiler,
+    compiler: KernelCompiler,
     architecture: str,
 ) -> dict[str, Kernel]:
     """Kernels instead of those of `kernels` whose registers spill, by the same names.

@@ -1,10 +1,11 @@
 """Voting: which executor is wrong about a graph, and at which node.
 
 Every node is given the evaluator's values of its operands, so that it is judged by what
-it does itself and not by what came before. Then it is given the same values rounded to
-halves, so that what it does with equal elements and ties shows. If all nodes are right
-alone, the whole program is run and, if that is wrong, run with the nodes' results
-returned too: the error then comes from what an executor makes of several nodes.
+it does itself and not by what came before. Then it is given values among which there are
+equal neighbours, and integers that may lie outside of what they are places in: what it
+does with ties and limits shows. If all nodes are right alone, the whole program is run
+and, if that is wrong, run with the nodes' results returned too: the error then comes
+from what an executor makes of several nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from graphc import passes
-from graphc.ir.errors import UnsupportedError
+from graphc.ir.errors import CompileError, GraphcError, UnsupportedError
 from graphc.ir.evaluate import Evaluator, evaluate
 from graphc.ir.graph import Graph, Module, Node
 from graphc.ir.opdef import Kind, Trait
@@ -51,6 +52,9 @@ RESULTS = "return"
 
 FLATTEN = f"autodiff,inline{{max_nodes={2**31}}}"
 """The passes after which every node stands in the graph itself or in a loop."""
+
+INTERPRETED = 2**16
+"""How many elements the values of a graph may have for interpreters to be asked, too."""
 
 CHUNK = 64
 """How many nodes are compiled together: one at a time takes longer, all at once need
@@ -96,8 +100,8 @@ def vote(
     Args:
         graph: A graph without dimension symbols; it stays as it is.
         arrays: One array per parameter.
-        targets: The names of the targets that vote beside the evaluator; all that work
-            here unless given.
+        targets: The names of the targets that vote beside the evaluator. Unless given,
+            those of `voters`.
         pipeline: The passes to run first. Whether they keep the graph's results is
             voted on, too.
         every: Whether to go on after the first result that is disputed.
@@ -106,15 +110,16 @@ def vote(
         TargetError: For a target that is unknown or not available.
         PassError: If a pass fails.
         GraphError: If the graph has symbols, or the arrays do not fit its parameters.
+        CompileError: If a target fails; it names the node.
     """
     check_bound(graph)
     given = [np.asarray(array) for array in arrays]
     if mismatch := find_mismatch(graph, given):
         raise mismatch
-    chosen = voters() if targets is None else tuple(targets)
-    for name in chosen:
+    for name in targets or ():
         find_target(name)
     flat = passes.run(graph, f"{pipeline},{FLATTEN}" if pipeline else FLATTEN)
+    chosen = voters(flat) if targets is None else tuple(targets)
     verdict = Verdict(graph.name, (EVALUATOR, *chosen), len(flat))
     with np.errstate(all="ignore"), discarded_lines():
         polls = _Polls(flat, given, chosen, verdict)
@@ -126,10 +131,19 @@ def vote(
     return verdict
 
 
-def voters() -> tuple[str, ...]:
-    """The targets that work here besides the evaluator, each device once."""
-    found = [t for t in targets() if t.available and t.kind == "device"]
-    found = [t for t in found if t.name != EVALUATOR]
+def voters(graph: Graph) -> tuple[str, ...]:
+    """The targets that work here besides the evaluator, each device once.
+
+    A small graph is also run by the interpreters of backends that have no device here.
+    """
+    able = [t for t in targets() if t.available and t.name != EVALUATOR]
+    found = [t for t in able if t.kind == "device"]
+    elements = sum(result.type.size for node in graph.nodes for result in node.results)
+    if elements <= INTERPRETED:
+        served = {t.backend for t in found}
+        found += [
+            t for t in able if t.kind == "interpreter" and t.backend not in served
+        ]
     named = {t.backend for t in found if t.device is not None}
     return tuple(t.name for t in found if t.device or t.backend not in named)
 
@@ -180,7 +194,7 @@ class _Polls:
             said = {name: by[key] for name, by in found.items() if key in by}
             if said and node not in disputed:
                 read = self._operands(node, tied)
-                standards = _node_standards(node, read)
+                standards = _node_standards(node, read, tied)
                 if tied and not all(map(_is_finite, standards)):
                     continue  # what is rounded may be a singular matrix
                 for each in self._poll(node, standards, said, read, alone=True):
@@ -254,23 +268,36 @@ class _Polls:
     ) -> Iterator[tuple[tuple[Node, bool], list[Array]]]:
         """The results of nodes on a target, without those that it does not serve.
 
-        Each group consists of nodes that are alike, which one node of the program runs.
-        The first of them is run once more, with equal elements among its operands.
+        Each group consists of nodes that are alike.
+        """
+        try:
+            yield from list(self._run_groups(name, groups))
+        except GraphcError as error:
+            middle, node = len(groups) // 2, groups[0][0]
+            if middle:
+                yield from self._run_alone(name, groups[:middle])
+                yield from self._run_alone(name, groups[middle:])
+            elif isinstance(error, UnsupportedError):
+                self._refused(name, print_node(node), error)
+            else:
+                raise CompileError(
+                    f"{name} fails at this node: {print_node(node)}",
+                    received=str(error),
+                    location=node.location,
+                ) from error
+
+    def _run_groups(
+        self, name: str, groups: Sequence[Sequence[Node]]
+    ) -> Iterator[tuple[tuple[Node, bool], list[Array]]]:
+        """The results of nodes on a target, of a program with a node for each group.
+
+        The first node of a group is run once more, on `_tied` operands.
         """
         program = detached([group[0] for group in groups])
-        try:
-            # What a target cannot do without, and no other pass: nodes as written.
-            pipeline = find_target(name).pipeline
-            lowered = passes.run(program, pipeline, bisect=0) if pipeline else program
-            run = compile_graph(lowered, name, pipeline="")
-        except UnsupportedError as error:
-            middle = len(groups) // 2
-            if middle == 0:
-                self._refused(name, print_node(groups[0][0]), error)
-                return
-            yield from self._run_alone(name, groups[:middle])
-            yield from self._run_alone(name, groups[middle:])
-            return
+        # What a target cannot do without, and no other pass: nodes as written.
+        pipeline = find_target(name).pipeline
+        lowered = passes.run(program, pipeline, bisect=0) if pipeline else program
+        run = compile_graph(lowered, name, pipeline="")
         for number in range(max(map(len, groups))):
             row = [group[min(number, len(group) - 1)] for group in groups]
             found = iter(_arrays(run(*self._read(row))))
@@ -279,7 +306,7 @@ class _Polls:
                 if number < len(group):
                     yield (node, False), results
         row = [group[0] for group in groups]
-        found = iter(_arrays(run(*map(_tied, self._read(row)))))
+        found = iter(_arrays(run(*self._read(row, tied=True))))
         for node in row:
             results = list(itertools.islice(found, len(node.results)))
             if _has_rules_for_ties(node):
@@ -288,21 +315,36 @@ class _Polls:
     def _refused(self, name: str, what: str, error: UnsupportedError) -> None:
         self.verdict.refusals.append(f"{name}: {what}: {error.message}")
 
-    def _read(self, nodes: Sequence[Node]) -> list[Array]:
+    def _read(self, nodes: Sequence[Node], tied: bool = False) -> list[Array]:
         """What the parameters of the detached nodes stand for."""
         return [
-            self.values[operand]
+            array
             for node in nodes
-            for operand in node.operands
+            for operand, array in zip(
+                node.operands,
+                self._operands(node, tied and _has_rules_for_ties(node)),
+                strict=True,
+            )
             if isinstance(operand, Value)
         ]
 
 
 def _tied(array: Array) -> Array:
-    """Floats rounded to multiples of a half, without negative zeros."""
-    if not dtype(array.dtype).is_float:
+    """Elements of which neighbours along the last axis are equal.
+
+    Floats are rounded to multiples of a half, without negative zeros; integers are
+    moved apart, to both sides of zero.
+    """
+    element = dtype(array.dtype)
+    if element.is_float:
+        array = (np.round(_widened(array) * 2) / 2 + 0.0).astype(array.dtype)
+    elif element.is_integer:
+        apart = np.resize(np.array([-9, 0, 5]), array.shape)
+        array = (array.astype(np.int64) * 7 + apart).astype(array.dtype)
+    if array.ndim == 0:
         return array
-    return (np.round(_widened(array) * 2) / 2 + 0.0).astype(array.dtype)
+    pairs = np.arange(array.shape[-1]) // 2 * 2
+    return np.take(array, pairs, axis=-1)
 
 
 def _is_finite(standard: Standard) -> bool:
@@ -419,12 +461,14 @@ _BY_ELEMENT = (Kind.ELEMENTWISE, Kind.BROADCAST, Kind.INJECTIVE)
 """Kinds whose results are rounded element by element."""
 
 
-def _node_standards(node: Node, operands: Sequence[Array]) -> list[Standard]:
+def _node_standards(
+    node: Node, operands: Sequence[Array], tied: bool
+) -> list[Standard]:
     """What the results of a node are measured by, given its operands."""
     wide = [_widened(array) for array in operands]
     exact = _EXACT.apply(node, wide)
     rounded = _ROUNDED.apply(node, operands)
-    nudged = _EXACT.apply(node, _nudged(operands))
+    nudged = _EXACT.apply(node, _nudged(operands, tied))
     ulp = node_ulp(node)
     by_element = not node.op.is_composite and node.op.kind in _BY_ELEMENT
     return [
@@ -457,15 +501,21 @@ def _widened(array: Array) -> Array:
     return array.astype(np.float64) if dtype(array.dtype).is_float else array
 
 
-def _nudged(arrays: Sequence[Array]) -> list[Array]:
-    """Floats in float64, moved by some units in the last place."""
+def _nudged(arrays: Sequence[Array], tied: bool) -> list[Array]:
+    """Floats in float64, moved by some units in the last place.
+
+    Halves that are equal are moved alike, so that the rules for ties still show.
+    """
     rng = np.random.default_rng(0)
     nudged: list[Array] = []
     for array in arrays:
         if dtype(array.dtype).is_float:
             # Narrower floats are computed with in float32.
             computed = array if array.dtype.itemsize >= 4 else array.astype(np.float32)
-            signs = rng.choice((-1.0, 1.0), array.shape)
-            array = _widened(computed) + NUDGE * signs * np.spacing(computed)
+            wide = _widened(computed)
+            signs = 1 - 2 * np.mod(np.floor(2 * wide), 2)
+            if not tied:
+                signs = rng.choice((-1.0, 1.0), array.shape)
+            array = wide + NUDGE * signs * np.spacing(computed)
         nudged.append(array)
     return nudged

@@ -97,6 +97,9 @@ class ClusterRunner:
     ) -> tuple[Times, Times]:
         return self._ask("measure", candidate, incumbent, rounds)
 
+    def renew(self) -> None:
+        self._ask("renew")
+
     def _ask(self, call: str, *arguments: Any) -> Any:
         choices = [each for each in arguments if isinstance(each, tuple)]
         programs = {choice: self._describe(choice) for choice in choices}

@@ -95,6 +95,10 @@ class WorkerRunner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def renew(self) -> None:
+        """Ends the process; the next request starts another."""
+        self.close()
+
     def close(self) -> None:
         """Ends the process."""
         if self._worker is not None:

@@ -67,9 +67,7 @@ def test_a_contract_is_about_the_symbols_of_the_graph():
         ranges = ", ".join(f"{name} in 1..9" for name in symbols)
         where = f" where {ranges}" if symbols else ""
         result = f"f32[{shapes[0]}]"
-        return parse(
-            f"graph @f({types}) -> ({result}){where} {{\n  return %x0\n}}\n"
-        )
+        return parse(f"graph @f({types}) -> ({result}){where} {{\n  return %x0\n}}\n")
 
     contract = Contract({"B": Sizes((1,))})
     contract.check(graph("B"))

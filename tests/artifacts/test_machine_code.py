@@ -159,7 +159,8 @@ def test_an_artifact_keeps_the_lock_that_it_was_built_with(
     line = Line(*about, f"schedule={name}", 1e-5, 1e-7, 9, "tools 1")
     path = tmp_path / "f.gcx"
     source = Source("f", "graph", graph, ("x",), ("y",), {})
-    others = Line(*kernel_subject(kernel, "triton:sm_80"), CANONICAL, 1, 0, 1, "tools 1")
+    elsewhere = kernel_subject(kernel, "triton:sm_80")
+    others = Line(*elsewhere, CANONICAL, 1, 0, 1, "tools 1")
     options = CompileOptions(lock=Locked((line, others)))
     contents = write_artifact(
         str(path), source, Contract({}), ["triton:sm_90"], options

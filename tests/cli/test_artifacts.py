@@ -65,3 +65,39 @@ def test_what_is_no_artifact_is_not_shown(artifact: Path):
     artifact.write_bytes(data[:-3])
     result = invoke("show", artifact)
     assert isinstance(result.exception, LoadError)
+
+
+MODELS = """
+import graphc
+from graphc import layers
+
+
+class Unbuilt(graphc.Model):
+    def __init__(self):
+        super().__init__(name="unbuilt")
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+unbuilt = Unbuilt()
+x = graphc.Input((3,))
+named = graphc.Model(x, {"second": x * 2.0, "first": layers.ReLU()(x)})
+"""
+
+
+def test_models_of_a_module_are_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "models_of_a_user.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    options = ("-o", "m.gcx", "--batch", 2, "--target", "numpy")
+    result = invoke("compile", "models_of_a_user:unbuilt", *options)
+    assert isinstance(result.exception, LoadError)
+    assert "unbuilt' has no symbolic inputs" in result.exception.message
+    result = invoke("compile", "models_of_a_user:named", *options)
+    assert "outputs  first, second" in result.output
+    missing = invoke("compile", "missing.graphc", *options, "--force").exception
+    assert isinstance(missing, LoadError)
+    assert missing.message.startswith("cannot read 'missing.graphc'")

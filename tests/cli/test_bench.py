@@ -69,6 +69,33 @@ def test_what_has_no_line_is_refused(file: str, tmp_path: Path) -> None:
     assert "no lock file of this release" in str(result.exception)
 
 
+def test_an_artifact_of_several_sizes(file: str, tmp_path: Path) -> None:
+    """Dimensions that are no batch have sizes of their own."""
+    graph = tmp_path / "g.gir"
+    spec = graphc.TensorSpec(("B", "T", 3))
+    graph.write_text(str(graphc.trace(lambda x: ops.softmax(x, 1), spec)))
+    path = tmp_path / "g.gcx"
+    sizes = ("--size", "B=4,6", "--range", "T=2..5", "--target", "numpy")
+    invoke("compile", graph, "-o", path, *sizes)
+    bench = ("bench", path, "--target", "numpy", "--rounds", "2")
+    for options, shown in (
+        ((), "B = 4, T = 2"),
+        (("--batch", "6", "--size", "T=3"), "B = 6, T = 3"),
+    ):
+        result = invoke(*bench, *options)
+        assert result.exit_code == 0, result.output
+        assert shown in result.output
+    assert (
+        "no dimension Q; its dimensions: B, T" in invoke(*bench, "--size", "Q=1").stderr
+    )
+    assert "is compiled for T = 2 to 5" in str(
+        invoke(*bench, "--size", "T=9").exception
+    )
+    assert (
+        "--weights is for artifacts" in invoke("bench", file, "--weights", "w").stderr
+    )
+
+
 def test_what_is_compared_or_bound_must_be_there(file: str) -> None:
     result = invoke("bench", file, "--compare", "nonsense")
     assert "no target, no lock file and no pipeline" in result.stderr

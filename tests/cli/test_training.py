@@ -165,4 +165,6 @@ def test_a_state_of_another_program(folder: Path, tmp_path: Path):
     path.write_bytes(b"".join(dump_tensors({"w": X})))
     result = run(folder, output=tmp_path / "out", state=path)
     assert isinstance(result.exception, LoadError)
-    assert "weights are not those of the artifact" in str(result.exception)
+    assert "weights are not those of the artifact: lacking '" in str(result.exception)
+    assert "; unknown 'w'" in str(result.exception)
+    assert str(path) in str(result.exception)

@@ -186,6 +186,32 @@ def test_a_model_is_no_graph_but_has_some() -> None:
             function(configured())
 
 
+def test_two_layers_of_one_name_are_refused() -> None:
+    inputs = graphc.Input((3,))
+    outputs = layers.Dense(2, name="a")(layers.Dense(2, name="a")(inputs))
+    with pytest.raises(ValueError, match="2 layers called 'a'"):
+        graphc.Model(inputs, outputs)
+
+
+def test_a_recurrent_layer_takes_sequences() -> None:
+    with pytest.raises(GraphError, match="expected ndim=3, found ndim=2"):
+        layers.LSTM(3)(X)
+
+
+def test_validation_data_without_targets_are_named() -> None:
+    with pytest.raises(GraphError, match="has a loss but no targets"):
+        configured().fit(X, np.zeros((8, 3)), validation_data=X, verbose=0)
+
+
+def test_what_losses_compute_has_the_line_that_ran_them() -> None:
+    model = configured()
+    model.train_on_batch(X, np.zeros((8, 3)))  # this line
+    locations = [node.location for node in model.graph("train_step").nodes]
+    assert {place.file.rpartition("/")[2] for place in locations if place} == {
+        "test_mistakes.py"
+    }
+
+
 class AsksForAValue(layers.Layer):
     def call(self, x: Any) -> Any:
         return x * float(ops.sum(x))

@@ -153,6 +153,13 @@ REWRITTEN = {
             batch_groups=4} : bf16[1,4,3,3]
           return %y
         }""",
+    "the gradient of a kernel of one feature": CONVOLUTION.format(
+        x="f32[4,34,34,3]",
+        w="f32[4,32,32,1]",
+        y="f32[5,5,3,1]",
+        labels="f01b_i01o->01bf",
+        more="",
+    ),
     "channels first": CONVOLUTION.format(
         x="f32[1,64,4,4]",
         w="f32[8,64,3,3]",

@@ -147,10 +147,97 @@ def variational(rng: np.random.Generator) -> Made:
     return Model(values, x), data, data, losses.BinaryCrossentropy()
 
 
+class Routed(layers.Layer):
+    """Experts of which each example is given to the two that a router likes most."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        width = shape[-1]
+        self.router = self.add_weight(shape=(width, 4), name="router")
+        self.up = self.add_weight(shape=(4, width, 12), name="up")
+        self.down = self.add_weight(shape=(4, 12, width), name="down")
+
+    def call(self, x: Any) -> Any:
+        shares = ops.softmax(ops.matmul(x, self.router))
+        best, which = ops.top_k(shares, 2)
+        best = best / ops.sum(best, axis=-1, keepdims=True)
+        taken = ops.one_hot(which, 4, dtype="float32")
+        gates = ops.sum(taken * ops.expand_dims(best, -1), axis=1)
+        even = ops.mean(shares, axis=0) * ops.mean(ops.sum(taken, axis=1), axis=0)
+        self.add_loss(0.04 * ops.sum(even))
+        hidden = ops.gelu(ops.einsum("nd,edh->enh", x, self.up))
+        found = ops.einsum("enh,ehd->end", hidden, self.down)
+        return ops.einsum("end,ne->nd", found, gates)
+
+
+def experts(rng: np.random.Generator) -> Made:
+    """A mixture of experts with a loss for even shares of them."""
+    x = Input((8,))
+    y = layers.Add()([x, Routed()(layers.LayerNormalization()(x))])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model = Model(x, layers.Dense(5)(y))
+    return model, rng.normal(size=(6, 8)), rng.integers(0, 5, 6), loss
+
+
+class Biased(layers.Layer):
+    """Attention whose logits have a learned bias for each range of distances."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        names = ("query", "key", "value")
+        self.maps = [self.add_weight(shape=(8, 8), name=name) for name in names]
+        self.table = self.add_weight(shape=(8, 2), name="table")
+
+    def call(self, x: Any) -> Any:
+        count, length, width = ops.shape(x)
+
+        def heads(weight: Any) -> Any:
+            found = ops.reshape(ops.matmul(x, weight), (count, length, 2, 4))
+            return ops.transpose(found, (0, 2, 1, 3))
+
+        query, key, value = map(heads, self.maps)
+        place = ops.arange(length)
+        apart = place[None, :] - place[:, None]
+        size = ops.cast(ops.maximum(ops.abs(apart), 1), "float32")
+        near = ops.minimum(ops.cast(2 * ops.log(size), "int32"), 3)
+        bucket = near + 4 * ops.cast(apart > 0, "int32")
+        bias = ops.transpose(ops.take(self.table, bucket, axis=0), (2, 0, 1))
+        logits = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) + bias
+        found = ops.matmul(ops.softmax(logits), value)
+        return ops.reshape(ops.transpose(found, (0, 2, 1, 3)), (count, length, width))
+
+
+def relative(rng: np.random.Generator) -> Made:
+    """A transformer that knows of positions by their distances only."""
+    tokens = Input((6,), dtype="int32")
+    x = layers.Embedding(11, 8)(tokens)
+    x = layers.Add()([x, Biased()(layers.RMSNormalization()(x))])
+    model = Model(tokens, layers.Dense(11)(layers.RMSNormalization()(x)))
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    return model, rng.integers(0, 11, (2, 6)), rng.integers(0, 11, (2, 6)), loss
+
+
+def wave(rng: np.random.Generator) -> Made:
+    """Gated convolutions of the past, further and further back."""
+    tokens = Input((16,), dtype="int32")
+    x, skipped = layers.Embedding(7, 4)(tokens), []
+    for back in (1, 2):
+        how = {"padding": "causal", "dilation_rate": back}
+        y = layers.Conv1D(4, 2, activation="tanh", **how)(x)
+        gate = layers.Conv1D(4, 2, activation="sigmoid", **how)(x)
+        y = layers.Multiply()([y, gate])
+        skipped.append(layers.Conv1D(8, 1)(y))
+        x = layers.Add()([x, layers.Conv1D(4, 1)(y)])
+    model = Model(tokens, layers.Conv1D(7, 1)(layers.ReLU()(layers.Add()(skipped))))
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    return model, rng.integers(0, 7, (2, 16)), rng.integers(0, 7, (2, 16)), loss
+
+
 @pytest.mark.parametrize("kind", ["predict", "train_step"])
 @pytest.mark.parametrize(
     "make",
-    [mixer, unet, separable, translator, decoder, recommender, variational],
+    [
+        *(mixer, unet, separable, translator, decoder, recommender, variational),
+        *(experts, relative, wave),
+    ],
     ids=lambda make: make.__name__,
 )
 def test_steps_agree_with_the_reference(

@@ -21,6 +21,7 @@ from graphc.runtime import triton_runtime
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.executable import Executable
 from graphc.runtime.triton_schedules import kernel_subject
+from graphc.tuning.machine import is_device
 from tests.artifacts.machine_code import MachineCode
 from tests.closeness import assert_close
 
@@ -134,6 +135,16 @@ def test_lines_of_the_same_gpu_come_first(gpu: MachineCode) -> None:
         assert f"schedule={planned(made)['dot_general'].schedule}" == taken.choice
         assert made.origins["dot_general"] == origin
         assert set(made.lines) == {*lines, locked.lines[-1]}
+
+
+def test_lines_are_about_the_gpu_that_is_here(gpu: MachineCode) -> None:
+    here = "triton:sm_90 on NVIDIA H100 in Python"
+    assert triton_runtime.device_name(None) == here
+    assert triton_runtime.device_name("sm_90") == here
+    assert triton_runtime.device_name("sm_80") == "triton:sm_80"
+    assert is_device(here, here)
+    assert is_device(here, "triton:sm_90")
+    assert not is_device(here, "triton:sm_90 on NVIDIA H200")
 
 
 def test_a_library_that_cannot_be_called_is_said(gpu: MachineCode) -> None:

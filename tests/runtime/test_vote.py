@@ -9,11 +9,12 @@ import pytest
 from graphc import passes
 from graphc.codegen.spellings import SPELLINGS, Spelling
 from graphc.codegen.stablehlo.module import LOWERINGS
-from graphc.ir import OPS, Graph, GraphError, TargetError, parse
+from graphc.ir import OPS, CompileError, Graph, GraphError, TargetError, parse
 from graphc.ir.random_inputs import random_inputs
 from graphc.passes import PASSES, PIPELINES, GraphPass, Rewriter
 from graphc.runtime.ballots import NodeStandard, outvoted
-from graphc.runtime.vote import BODY, CHUNK, vote, voters
+from graphc.runtime.compile import compile_graph
+from graphc.runtime.vote import BODY, CHUNK, INTERPRETED, vote, voters
 from tests.closeness import assert_close
 
 TEXT = """\
@@ -51,8 +52,13 @@ def test_the_evaluator_agrees_with_itself():
 
 
 def test_each_device_votes_once():
-    assert "numpy" not in voters()
-    assert not {"xla", "xla:cpu"} <= set(voters())
+    small = set(voters(parse(TEXT)))
+    assert "numpy" not in small
+    assert not {"xla", "xla:cpu"} <= small
+    text = WINDOWS.replace("i32[4]", f"i32[{INTERPRETED}]")
+    large = set(voters(parse(text)))
+    assert small - large <= {"triton:interpreter"}
+    assert "triton:interpreter" not in large
 
 
 def test_a_wrong_spelling_is_found_at_its_node(monkeypatch: pytest.MonkeyPatch):
@@ -125,6 +131,48 @@ def test_a_wrong_rule_for_equal_elements_is_found(monkeypatch: pytest.MonkeyPatc
     (dispute,) = held(text, every=True).disputes
     assert "= compare(" in dispute.line
     assert dispute.alone
+
+
+WINDOWS = """\
+graph @f(%x: f32[4,6], %y: f32[3,5], %n: i32[4]) -> (f32[4,6], i32[4]) {
+  %0 = select_and_scatter_add(%x, %y)
+    {padding=[[0,0],[0,0]], strides=[1,1], window=[2,2]} : f32[4,6]
+  %1 = shift_right_arithmetic(%n, 1:i32) : i32[4]
+  return %0, %1
+}
+"""
+
+
+def test_another_choice_of_equal_elements_is_found(monkeypatch: pytest.MonkeyPatch):
+    lower = LOWERINGS["select_and_scatter_add"]
+
+    def the_last(writer, node, **attributes):
+        lower(writer, node, **attributes)
+        writer.lines[:] = [line.replace(" GE,", " GT,") for line in writer.lines]
+
+    monkeypatch.setitem(LOWERINGS, "select_and_scatter_add", the_last)
+    (dispute,) = held(WINDOWS).disputes
+    assert "= select_and_scatter_add(" in dispute.line
+
+
+def test_what_is_wrong_for_other_integers_is_found(monkeypatch: pytest.MonkeyPatch):
+    other = Spelling("shift_right_logical")
+    monkeypatch.setitem(SPELLINGS, "shift_right_arithmetic", other)
+    (dispute,) = held(WINDOWS).disputes  # the inputs are not negative
+    assert "= shift_right_arithmetic(" in dispute.line
+
+
+def test_a_node_that_a_target_fails_at_is_named(monkeypatch: pytest.MonkeyPatch):
+    def failing(graph, *options, **keywords):
+        if any(node.op.name == "tanh" for node in graph.nodes):
+            raise CompileError("no tanh today")
+        return compile_graph(graph, *options, **keywords)
+
+    monkeypatch.setattr("graphc.runtime.vote.compile_graph", failing)
+    with pytest.raises(CompileError, match=r"xla fails at this node: .*= tanh") as error:
+        held()
+    assert error.value.received == "no tanh today"
+    assert error.value.location.file == "model.py"
 
 
 def test_wrong_integers_are_found(monkeypatch: pytest.MonkeyPatch):

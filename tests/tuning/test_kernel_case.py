@@ -81,6 +81,8 @@ class InProcess:
         mine, theirs = ([sample(1) for _ in range(rounds)] for sample in samples)
         return mine, theirs
 
+    def renew(self) -> None: ...
+
 
 def speed(kernel: Kernel) -> float:
     return 1e-3 * (1 + 1 / kernel.num_warps) * (1 + kernel.num_stages / 100)

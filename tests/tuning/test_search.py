@@ -197,3 +197,13 @@ def test_noise_keeps_the_incumbent() -> None:
     found = comparison(mine, theirs)
     assert not found.faster
     assert not replace(found, ratio=0.95).faster
+
+
+def test_where_programs_lie_in_memory_does_not_choose() -> None:
+    """Ties stay ties though each process makes some programs slower for good."""
+    outcomes = [
+        searched(SimulatedRunner(lambda choice: 1e-3, seed, misplaced=0.4), seed=seed)
+        for seed in range(40)
+    ]
+    canonical = sum(outcome.choice == SPACE.canonical for outcome in outcomes)
+    assert canonical >= 0.95 * len(outcomes)

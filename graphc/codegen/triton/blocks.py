@@ -92,7 +92,7 @@ def _running(scan: str, helper: str | None = None) -> Reduced:
         if helper is not None:
             emitter.writer.helpers.add(helper)
         reverse = node.op.decode(node.attributes, None)["reverse"]
-        return f"{scan.format(tile)}, reverse={reverse})"
+        return f"{scan.format(tile)}{', reverse=True' if reverse else ''})"
 
     return emit
 

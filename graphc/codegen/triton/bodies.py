@@ -25,9 +25,10 @@ from graphc.codegen.triton.pointwise import (
     dimension_across,
     emit_pointwise,
 )
-from graphc.codegen.triton.reduction import RowLoops, emit_reduction
+from graphc.codegen.triton.reduction import RowLoops, emit_reduction, is_reversed
 from graphc.codegen.triton.reduction_space import ReductionSpace, reduction_space
 from graphc.codegen.triton.schedule import (
+    MAX_ROW,
     Schedule,
     pointwise_schedule,
     reduction_schedule,
@@ -331,10 +332,11 @@ def _section_tiles(space: ReductionSpace | PointwiseSpace, suffix: str) -> Tiles
 
 def _schedule_of(space: ReductionSpace) -> Schedule:
     """The tile sizes of a reduction."""
-    ordered = any(BLOCKS[n.op.name].keeps_axis for n in space.reductions)
-    return reduction_schedule(
-        space.x.extent, space.r.extent, runs_along_rows(space), ordered
-    )
+    scans = [n for n in space.reductions if BLOCKS[n.op.name].keeps_axis]
+    one_way = len({is_reversed(node) for node in scans}) == 1
+    ordered = bool(scans) and not (one_way and space.r.extent > MAX_ROW)
+    rows, sums = runs_along_rows(space), len(space.reductions)
+    return reduction_schedule(space.x.extent, space.r.extent, rows, ordered, sums)
 
 
 # -- shared by all bodies --------------------------------------------------------------

@@ -22,7 +22,7 @@ from graphc.codegen.triton.sums import MAXIMUM, Total
 from graphc.codegen.triton.writer import Tile, TileAxis
 from graphc.ir.graph import Node
 from graphc.ir.index import Axis, variable
-from graphc.ir.values import Operand, Value
+from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.coordinates import Coordinates
 
 Stores = Sequence[tuple[str, Operand]]
@@ -174,15 +174,18 @@ def _emit_passes(
     """Writes a pass over `r` for each level of reductions, and one for the results."""
     emitter.writer.axes[space.r] = TileAxis(1, f"RBLOCK{loops.suffix}", None)
     done: set[Node] = set()
+    scans: list[Node] = []
     levels = _levels(space.reductions)
     for level, following in zip(levels, [*levels[1:], []], strict=True):
-        totals = [_Running(emitter, space, n) for n in level if n not in done]
+        own = [n for n in level if BLOCKS[n.op.name].keeps_axis]
+        totals = [_Running(emitter, space, n) for n in level if n not in {*done, *own}]
         for total in totals:
             done.update(total.take([n for n in following if n not in done]))
         if totals:
-            with _chunks(emitter, space, loops):
+            with _chunks(emitter, space, loops, scans):
                 for total in totals:
                     total.include()
+        scans += own
         for total in totals:
             total.finish()
         for total in totals:
@@ -193,20 +196,70 @@ def _emit_passes(
     for _, value, at in kept:
         emitter.value(value, at)
     if whole:
-        with _chunks(emitter, space, loops):
+        with _chunks(emitter, space, loops, scans):
             emitter.store_all(whole)
     emitter.store_all(kept)
 
 
 @contextmanager
 def _chunks(
-    emitter: Emitter, space: ReductionSpace, loops: RowLoops
+    emitter: Emitter, space: ReductionSpace, loops: RowLoops, scans: Sequence[Node]
 ) -> Generator[None]:
-    """A loop over tiles along `r`."""
-    header = f"for r_start in range(0, {space.r.extent}, RBLOCK{loops.suffix}):"
-    with emitter.writer.block(header):
+    """A loop over tiles along `r`, in which the results of `scans` are known."""
+    running = [_RunningScan(emitter, space, node) for node in scans]
+    steps = f"range(0, {space.r.extent}, RBLOCK{loops.suffix})"
+    is_reverse = any(is_reversed(node) for node in scans)
+    with emitter.writer.block(f"for r_{'end' if is_reverse else 'start'} in {steps}:"):
+        if is_reverse:
+            last = (space.r.extent - 1) // loops.r_block * loops.r_block
+            emitter.writer.line(f"r_start = {last} - r_end")
         declare_r(emitter, space.r, loops, "r_start + ")
+        for each in running:
+            end = "r_start" if is_reverse else f"r_start + RBLOCK{loops.suffix} - 1"
+            each.include(end)
         yield
+
+
+def is_reversed(node: Node) -> bool:
+    """Whether a scan begins at the end."""
+    return bool(node.op.decode(node.attributes, None)["reverse"])
+
+
+class _RunningScan:
+    """A scan that goes on from tile to tile, along with what came before each."""
+
+    def __init__(self, emitter: Emitter, space: ReductionSpace, node: Node) -> None:
+        self._emitter = emitter
+        self._space = space
+        self._node = node
+        self._block = BLOCKS[node.op.name]
+        self._dtype = accumulator(node.operands[0].type.dtype)
+        axes = frozenset({axis for axis in (space.x,) if axis.extent > 1})
+        name = f"{name_of(node.results[0])}_before"
+        total = Total(emitter, self._block.combiner, self._dtype, axes, name)
+        self._before = total.tile.text
+
+    def include(self, end: str) -> None:
+        """Writes the scan of a tile, whose last lane is that of position `end`."""
+        emitter, node, space = self._emitter, self._node, self._space
+        x = value_of(node.operands[0])
+        tile = _masked(emitter, space, node, emitter.value(x, space.coordinates[x]))
+        position = emitter.writer.position(variable(space.r))
+        emitter.note(node)
+        scan = self._block.emit(emitter, node, tile, position)
+        text = self._block.combiner.text.format(self._before, scan)
+        axes = {axis for axis in (space.x, space.r) if axis.extent > 1}
+        made = emitter.writer.assign(name_of(node.results[0]), self._typed(text), axes)
+        emitter.remember(node.results[0], space.coordinates[node.results[0]], made)
+        # Not 0.0, which a sum would make of -0.0.
+        nothing = Literal(-0.0 if self._dtype.is_float else 0, self._dtype)
+        lane = f"tl.where({position} == {end}, {made.text}, {dtypes.literal(nothing)})"
+        last = self._typed(f"tl.sum({lane}, 1, keep_dims=True)")
+        emitter.writer.line(f"{self._before} = {last}")
+
+    def _typed(self, text: str) -> str:
+        narrow = self._dtype.is_integer and self._dtype.bits < 32
+        return f"({text}).to({dtypes.held(self._dtype)})" if narrow else text
 
 
 class _Running:

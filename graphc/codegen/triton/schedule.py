@@ -15,11 +15,17 @@ WIDE_BLOCK = 1024
 MAX_ROW = 8192
 """The longest row that one program keeps in registers, in elements."""
 
-MAX_COLUMN = 64
-"""The longest column that one program keeps in registers."""
+LEAST_BESIDE = 8
+"""How many columns are read at least: GPUs read memory by 32 bytes."""
 
 TILE = 4096
 """Elements of a tile of a reduction."""
+
+ELEMENTS = 16
+"""How many of them a thread has."""
+
+MOST_SUMS = 96
+"""How many registers of a thread the tiles may take that loops add to."""
 
 
 CUBLAS = "cublasLt"
@@ -77,7 +83,9 @@ def tiled_schedule() -> Schedule:
     return Schedule({"YBLOCK": 64, "XBLOCK": 64}, num_warps=8)
 
 
-def reduction_schedule(kept: int, reduced: int, rows: bool, ordered: bool) -> Schedule:
+def reduction_schedule(
+    kept: int, reduced: int, rows: bool, ordered: bool, sums: int = 1
+) -> Schedule:
     """A schedule for reductions.
 
     Args:
@@ -85,19 +93,31 @@ def reduction_schedule(kept: int, reduced: int, rows: bool, ordered: bool) -> Sc
         reduced: How many elements become one.
         rows: Whether these are next to each other in memory.
         ordered: Whether one tile must hold all of them.
+        sums: How many reductions there are, each of which keeps a tile through a loop.
     """
     whole = power_of_two(reduced)
+    each = of_one = ELEMENTS
+    while of_one > 1 and sums * of_one > MOST_SUMS:
+        of_one //= 2
     if rows:
-        r_block = whole if whole <= MAX_ROW or ordered else 2048
+        is_whole = whole <= MAX_ROW or ordered
+        each = each if is_whole else of_one
+        r_block = whole if is_whole else 2048 * each // ELEMENTS
         x_block = max(1, min(TILE // 4 // r_block, 32, power_of_two(kept)))
         while x_block > 1 and kept < PROCESSORS * x_block:
             x_block //= 2  # As above.
     else:
         x_block = min(64, power_of_two(kept))
-        fits = whole if whole <= MAX_COLUMN or ordered else MAX_COLUMN
-        r_block = max(1, fits)
+        while x_block > LEAST_BESIDE and kept < PROCESSORS * x_block:
+            x_block //= (
+                2  # As above; then each program has more of its columns at once.
+            )
+        if ordered or whole <= TILE // x_block:
+            r_block = whole
+        else:
+            each = of_one
+            r_block = max(1, TILE * each // ELEMENTS // x_block)
         if ordered:
             x_block = max(1, min(x_block, TILE // r_block))
-    tile = x_block * r_block
-    warps = min(16, max(1, power_of_two(math.ceil(tile / 512))))
+    warps = min(16, max(1, power_of_two(math.ceil(x_block * r_block / (32 * each)))))
     return Schedule({"XBLOCK": x_block, "RBLOCK": r_block}, num_warps=warps)

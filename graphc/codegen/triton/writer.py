@@ -100,7 +100,7 @@ class Writer:
         self._numbers: dict[str, int] = {}
         self._taken: set[str] = set(RESERVED)
         self._digits: dict[Atom, str] = {}
-        self._uses: Counter[Atom] = Counter()
+        self._uses: Counter[Quotient | Modulo] = Counter()
 
     @property
     def is_wide(self) -> bool:

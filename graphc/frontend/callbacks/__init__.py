@@ -1,5 +1,6 @@
 """Callbacks: what users add to the training loop."""
 
+from graphc.frontend.callbacks.backup_and_restore import BackupAndRestore
 from graphc.frontend.callbacks.callback import Callback
 from graphc.frontend.callbacks.callback_list import CallbackList
 from graphc.frontend.callbacks.csv_logger import CSVLogger
@@ -16,6 +17,7 @@ from graphc.frontend.callbacks.swap_ema_weights import SwapEMAWeights
 from graphc.frontend.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

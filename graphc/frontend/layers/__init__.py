@@ -4,6 +4,7 @@ from graphc.frontend.layers import registry as _registry
 from graphc.frontend.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from graphc.frontend.layers.adapted_normalization import Normalization
 from graphc.frontend.layers.attention import GroupQueryAttention, MultiHeadAttention
+from graphc.frontend.layers.categories import CategoryEncoding, Discretization
 from graphc.frontend.layers.convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -23,6 +24,7 @@ from graphc.frontend.layers.core import (
     Identity,
     Lambda,
     Masking,
+    ReversibleEmbedding,
 )
 from graphc.frontend.layers.einsum_dense import EinsumDense
 from graphc.frontend.layers.group_normalization import GroupNormalization
@@ -30,6 +32,7 @@ from graphc.frontend.layers.images import CenterCrop, Resizing
 from graphc.frontend.layers.input_layer import Input, InputLayer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
+from graphc.frontend.layers.lookup import IntegerLookup, StringLookup
 from graphc.frontend.layers.merging import (
     Add,
     Average,
@@ -91,6 +94,11 @@ from graphc.frontend.layers.recurrent_cells import (
     SimpleRNNCell,
     StackedRNNCells,
 )
+from graphc.frontend.layers.recurrent_convolution import (
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+)
 from graphc.frontend.layers.registry import deserialize, serialize
 from graphc.frontend.layers.regularization import (
     ActivityRegularization,
@@ -122,6 +130,7 @@ from graphc.frontend.layers.spatial import (
     ZeroPadding3D,
 )
 from graphc.frontend.layers.spectral_normalization import SpectralNormalization
+from graphc.frontend.layers.text import TextVectorization
 from graphc.frontend.layers.wrapper import Bidirectional, TimeDistributed, Wrapper
 
 AvgPool1D = AveragePooling1D
@@ -171,6 +180,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
     "Conv1D",
@@ -179,6 +189,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -191,6 +204,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -217,6 +231,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -250,6 +265,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -262,7 +278,9 @@ __all__ = [
     "SpatialDropout3D",
     "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -108,7 +108,7 @@ class Normalization(Layer):
                 f"Received: mean={self.input_mean}, variance={self.input_variance}"
             )
         count, mean, squares = 0.0, np.zeros(()), np.zeros(())
-        for batch in _batches(data):
+        for batch in batches_of(data):
             if not self.built:
                 self.ensure_built_for((None, *batch.shape[1:]))
             summed = tuple(a for a in range(batch.ndim) if a not in self._kept)
@@ -170,7 +170,7 @@ class Normalization(Layer):
         }
 
 
-def _batches(data: Any) -> Iterator[np.ndarray[Any, Any]]:
+def batches_of(data: Any) -> Iterator[np.ndarray[Any, Any]]:
     """The arrays of a data set."""
     given: Iterable[Any] = data
     if hasattr(data, "shape"):

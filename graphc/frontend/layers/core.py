@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
+from graphc.frontend.dtypes import is_float
 from graphc.frontend.layers.float8 import Float8Layer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
@@ -203,6 +204,98 @@ class Embedding(Layer):
             ),
             "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
             "mask_zero": self.mask_zero,
+        }
+
+
+class ReversibleEmbedding(Embedding):
+    """An embedding that can also turn vectors into logits of the integers.
+
+    Args:
+        input_dim: The number of different integers.
+        output_dim: The size of a vector.
+        tie_weights: Whether both directions use the same vectors.
+        embeddings_initializer: Of the vectors, of shape (input_dim, output_dim).
+        embeddings_regularizer: A penalty on the vectors.
+        embeddings_constraint: Projects the vectors after each update.
+        mask_zero: Whether 0 is padding, which later layers and the loss leave out.
+        reverse_dtype: The dtype that logits are computed in, if another one.
+        logit_soft_cap: How large logits become at most, by a tanh.
+
+    Call arguments:
+        inputs: Integers (...), or with `reverse` vectors (..., output_dim).
+        reverse: Whether to compute logits (..., input_dim).
+
+    Example:
+        >>> import graphc
+        >>> layer = graphc.layers.ReversibleEmbedding(10, 4)
+        >>> layer(layer([[1, 2, 3]]), reverse=True).shape
+        (1, 3, 10)
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        tie_weights: bool = True,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        reverse_dtype: Any = None,
+        logit_soft_cap: float | None = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **keywords,
+        )
+        self.tie_weights = tie_weights
+        self.reverse_dtype = reverse_dtype
+        self.logit_soft_cap = logit_soft_cap
+        self.autocast = True  # of vectors; integers stay as they are
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the vectors."""
+        super().build(input_shape)
+        if not self.tie_weights:
+            self.reverse_embeddings = self.add_weight(
+                name="reverse_embeddings",
+                shape=(self.output_dim, self.input_dim),
+                initializer=self.embeddings_initializer,
+            )
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        """Looks vectors up, or computes logits."""
+        if not reverse:
+            return super().call(inputs)
+        tied = self.tie_weights
+        kernel = ops.transpose(self.embeddings) if tied else self.reverse_embeddings
+        if self.reverse_dtype is not None:
+            inputs = ops.cast(inputs, self.reverse_dtype)
+            kernel = ops.cast(kernel, self.reverse_dtype)
+        logits = ops.matmul(inputs, kernel)
+        if self.logit_soft_cap is None:
+            return logits
+        return ops.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """True where an integer is not 0, if zeros are masked; none for logits."""
+        if is_float(inputs.dtype):
+            return None
+        return super().compute_mask(inputs, previous_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes an equal layer from."""
+        return {
+            **super().get_config(),
+            "tie_weights": self.tie_weights,
+            "reverse_dtype": self.reverse_dtype,
+            "logit_soft_cap": self.logit_soft_cap,
         }
 
 

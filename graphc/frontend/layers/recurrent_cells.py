@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
@@ -93,17 +93,17 @@ class RecurrentCell(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the kernel, the recurrent kernel and the bias."""
-        columns = self.gates * self.units
+        shape, recurrent_shape = self.kernel_shapes(input_shape)
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(input_shape[-1], columns),
+            shape=shape,
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
-            shape=(self.units, columns),
+            shape=recurrent_shape,
             initializer=self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
@@ -117,6 +117,11 @@ class RecurrentCell(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+
+    def kernel_shapes(self, input_shape: Any) -> tuple[Any, Any]:
+        """The shapes of the kernel and the recurrent kernel."""
+        columns = self.gates * self.units
+        return (input_shape[-1], columns), (self.units, columns)
 
     def bias_shape(self) -> tuple[int, ...]:
         """The shape of the bias."""
@@ -166,7 +171,8 @@ class RecurrentCell(Layer):
         Returns:
             A tensor of shape (..., batch, gates * units).
         """
-        projected = self._multiply(inputs, self.kernel, self._mask(0))
+        product = self.input_product
+        projected = self._multiply(inputs, self.kernel, self._mask(0), product)
         bias = self.input_bias()
         return projected if bias is None else ops.add(projected, bias)
 
@@ -179,17 +185,27 @@ class RecurrentCell(Layer):
         masks = self._mask(1)
         if isinstance(masks, list):
             masks = masks[first:last]
-        return self._multiply(state, kernel, masks)
+        return self._multiply(state, kernel, masks, self.state_product)
 
-    def _multiply(self, x: Any, kernel: Any, masks: Any) -> Any:
-        """``x @ kernel``, with x masked, by one mask per gate if there are several."""
+    def input_product(self, inputs: Any, kernel: Any) -> Any:
+        """How inputs and columns of the kernel are combined."""
+        return ops.matmul(inputs, kernel)
+
+    def state_product(self, state: Any, kernel: Any) -> Any:
+        """How a state and columns of the recurrent kernel are combined."""
+        return ops.matmul(state, kernel)
+
+    def _multiply(
+        self, x: Any, kernel: Any, masks: Any, product: Callable[[Any, Any], Any]
+    ) -> Any:
+        """A product with x masked, by one mask per gate if there are several."""
         if masks is None:
-            return ops.matmul(x, kernel)
+            return product(x, kernel)
         if not isinstance(masks, list):
-            return ops.matmul(ops.multiply(x, masks), kernel)
+            return product(ops.multiply(x, masks), kernel)
         kernels = ops.split(kernel, len(masks), axis=-1)
         return ops.concatenate(
-            [ops.matmul(x * m, k) for m, k in zip(masks, kernels, strict=True)], axis=-1
+            [product(x * m, k) for m, k in zip(masks, kernels, strict=True)], axis=-1
         )
 
     def _mask(self, which: int) -> Any:
@@ -212,14 +228,19 @@ class RecurrentCell(Layer):
         if self._masks is not None or not training or self.seed_generator is None:
             yield
             return
+        shape, recurrent_shape = self.mask_shapes(batch, features)
         self._masks = (
-            self._draw(self.dropout, (batch, features)),
-            self._draw(self.recurrent_dropout, (batch, self.units)),
+            self._draw(self.dropout, shape),
+            self._draw(self.recurrent_dropout, recurrent_shape),
         )
         try:
             yield
         finally:
             self._masks = None
+
+    def mask_shapes(self, batch: Any, features: int) -> tuple[Any, Any]:
+        """The shapes of an input and of a state."""
+        return (batch, features), (batch, self.units)
 
     def _draw(self, rate: float, shape: Any) -> Any:
         if rate == 0:

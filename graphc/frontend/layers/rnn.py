@@ -351,7 +351,7 @@ class SimpleRNN(_CellLayer):
         super().__init__(units, activation=activation, use_bias=use_bias, **keywords)
 
 
-class _GatedLayer(_CellLayer):
+class GatedLayer(_CellLayer):
     """A recurrent layer with an activation for its gates."""
 
     recurrent_activation = _FromCell()
@@ -373,7 +373,7 @@ class _GatedLayer(_CellLayer):
         )
 
 
-class LSTM(_GatedLayer):
+class LSTM(GatedLayer):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997).
 
     Args:
@@ -395,7 +395,7 @@ class LSTM(_GatedLayer):
     unit_forget_bias = _FromCell()
 
 
-class GRU(_GatedLayer):
+class GRU(GatedLayer):
     """Gated recurrent unit (Cho et al., 2014).
 
     Args:

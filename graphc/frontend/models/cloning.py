@@ -31,10 +31,25 @@ def model_from_json(
     Raises:
         ValueError: If it is no JSON, or names something unknown.
     """
-    found = deserialize_keras_object(json.loads(json_string), custom_objects)
+    return model_from_config(json.loads(json_string), custom_objects)
+
+
+def model_from_config(
+    config: Any, custom_objects: Mapping[str, Any] | None = None
+) -> Model:
+    """The model of an architecture that `serialize_keras_object` gave, with new weights.
+
+    Args:
+        config: What `serialize_keras_object` gave.
+        custom_objects: Classes and functions of your own by name.
+
+    Raises:
+        ValueError: If it is of no model, or names something unknown.
+    """
+    found = deserialize_keras_object(config, custom_objects)
     if not isinstance(found, Model):
         raise ValueError(
-            f"Expected the JSON of a model. Received: that of {type(found).__name__}"
+            f"Expected the config of a model. Received: that of {type(found).__name__}"
         )
     return found
 

@@ -85,7 +85,9 @@ def model_source(model: Model, kind: str) -> ArtifactSource:
     inputs, outputs = tuple(model.input_names), tuple(model.output_names)
     if len(set(inputs)) == len(source.inputs):
         source = replace(source, inputs=inputs)
-    if len(set(outputs)) == len(source.outputs):
+    # A dict's keys are names already.
+    is_unnamed = source.outputs == _numbered(len(outputs))
+    if is_unnamed and len(set(outputs)) == len(outputs):
         source = replace(source, outputs=outputs)
     return source
 
@@ -130,6 +132,10 @@ def _output_names(program: Program) -> tuple[str, ...]:
     names = ["_".join(map(str, path)) for path in paths]
     if len(set(names)) == len(names) and all(map(str.isidentifier, names)):
         return tuple(names)
+    return _numbered(count)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f"output_{i}" for i in range(count))
 
 

@@ -25,7 +25,7 @@ from graphc.frontend.tracing import tensor, value
 from graphc.ir import Literal, Operand, Value
 from graphc.ir import ops as ir_ops
 from graphc.ir.dims import Dim, SymbolicDim
-from graphc.ir.types import I32, I64, U8, U32, product
+from graphc.ir.types import BOOL, I32, I64, U8, U32, product
 
 __all__ = [
     "get_item",
@@ -533,6 +533,8 @@ def _segments(
             "Expected `num_segments`. Received: num_segments=None",
             hint="the size of a result cannot depend on the values of a tensor",
         )
+    if operand.dtype is BOOL:
+        refuse(f"Expected numbers. Received: {operand.type}")
     sizes = [*shape_of(num_segments, "num_segments"), *operand.shape[1:]]
     start = Literal(empty(operand.dtype), operand.dtype)
     board = ir_ops.broadcast_in_dim(start, shape=sizes, dims=[])

@@ -80,8 +80,8 @@ def load_model(
     if path.endswith(_KERAS_SUFFIXES):
         raise LoadError(
             f"{path}: expected a file that graphc saved, whose name ends in {SUFFIX!r}",
-            hint="Keras's own files hold Python names that only Keras can resolve; build"
-            " the model in graphc and copy the weights",
+            hint="graphc.from_keras reads a .keras file, load_keras_weights of"
+            " graphc.importers.keras_files a .weights.h5",
         )
     with opened(path) as file, custom_scope(custom_objects or {}):
         try:

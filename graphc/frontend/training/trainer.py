@@ -391,10 +391,11 @@ class Trainer(Objective):
         step = self._steps["train_step"]
         step.status = listed.status
         self.stop_training = False
+        self.first_epoch = initial_epoch  # which callbacks may move on
         listed.on_train_begin()
         logs: dict[str, Any] = {}
         try:
-            for epoch in range(initial_epoch, epochs):
+            for epoch in range(self.first_epoch, epochs):
                 logs = self._fit_epoch(epoch, batches, step, listed)
                 if validation is not None and (epoch + 1) % validation_freq == 0:
                     found = self._evaluate(validation, listed)

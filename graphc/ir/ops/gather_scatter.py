@@ -116,6 +116,17 @@ _BLOCKS = {
 }
 
 
+_PICKED_TURNED = {
+    "offset_dims": [],
+    "collapsed_dims": [2],
+    "start_index_map": [2],
+    "index_axis": 2,
+    "slice_sizes": [1, 1, 1],
+    "operand_batching": [0, 1],
+    "indices_batching": [1, 0],
+}
+
+
 def _with(attributes: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**attributes, **changes}
 
@@ -146,6 +157,7 @@ def _with(attributes: dict[str, Any], **changes: Any) -> dict[str, Any]:
                 "indices_batching": [0],
             },
         ),
+        Sample(("f32[3,3,5]", Arg("i32[3,3]", 0, 5)), _PICKED_TURNED),
         Sample(("f32[0,3]", "i32[0]"), _ROWS),
         Sample(("f32[T,3]", Arg("i32[B]", 0, 9)), _ROWS),
         Sample(("f32[T,3]", Arg("u8[B]", 0, 9)), _ROWS),
@@ -446,6 +458,17 @@ _SET_BLOCKS = {
                 "index_axis": 2,
                 "operand_batching": [0],
                 "indices_batching": [0],
+            },
+        ),
+        Sample(
+            ("f32[3,3,5]", Arg("i32[3,3]", 0, 5), "f32[3,3]"),
+            {
+                "update_window_dims": [],
+                "inserted_dims": [2],
+                "index_map": [2],
+                "index_axis": 2,
+                "operand_batching": [0, 1],
+                "indices_batching": [1, 0],
             },
         ),
         Sample(

@@ -7,6 +7,8 @@ operations: what a multiprocessor does in their time.
 
 from __future__ import annotations
 
+import math
+
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Kind, Trait
 from graphc.ir.values import Operand, Value
@@ -55,13 +57,14 @@ def work_behind(value: Operand) -> float:
     memory: parameters, reductions, products of matrices.
     """
     waiting, seen, found = [value], {value}, 0.0
+    elements = max(1, math.prod(value.type.static_shape))
     while waiting and len(seen) <= MOST_BEHIND:
         each = waiting.pop()
         node = each.node if isinstance(each, Value) else None
         if node is None or not _is_computed_anywhere(node):
             continue
         gathers = ACCESS if Trait.GATHERS in node.op.traits else 0.0
-        share = each.type.size / max(1, value.type.size)
+        share = math.prod(each.type.static_shape) / elements
         found += (arithmetic(node) + gathers) * min(1.0, share)
         for operand in node.operands:
             if operand not in seen:

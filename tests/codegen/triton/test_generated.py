@@ -90,6 +90,15 @@ GRAPHS = {
           %0 = cumulative_sum(%x) {axis=1, reverse=true} : f32[12,50]
           return %0
         }""",
+    "running_maximum_of_long_rows": """
+        graph @f(%x: f32[2,9000]) -> (f32[2,9000], f32[2]) {
+          %0 = reduce_min(%x) {axes=[1]} : f32[2]
+          %1 = broadcast_in_dim(%0) {dims=[0], shape=[2,9000]} : f32[2,9000]
+          %2 = subtract(%x, %1) : f32[2,9000]
+          %3 = cumulative_max(%2) {axis=1, reverse=true} : f32[2,9000]
+          %4 = reduce_sum(%3) {axes=[1]} : f32[2]
+          return %3, %4
+        }""",
 }
 
 

@@ -241,6 +241,21 @@ def test_config_round_trip(name: str, arguments: dict, shapes: Any, rng: Any) ->
     np.testing.assert_array_equal(again(x), layer(x))
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_reversible_embedding(tied: bool, keras: Any, recorded: Any, rng: Any) -> None:
+    x = np.array([[1, 2, 0], [3, 0, 0]])
+    vectors = rng.normal(size=(2, 3)).astype(F32)
+    tables = [rng.normal(size=shape).astype(F32) for shape in ((5, 3), (3, 5))]
+
+    def results(K: Any) -> Any:
+        layer = K.layers.ReversibleEmbedding(5, 3, tied, logit_soft_cap=2.0)
+        layer.build()
+        layer.set_weights(tables[: 2 - tied])
+        return layer(x), layer(vectors, reverse=True)
+
+    assert_close(results(graphc), recorded(lambda: results(keras)))
+
+
 def test_embedding_and_mask(keras: Any, recorded: Any) -> None:
     x = np.array([[1, 2, 0], [3, 0, 0]])
     table = np.arange(15, dtype=F32).reshape(5, 3)

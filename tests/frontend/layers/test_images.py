@@ -143,14 +143,14 @@ def test_crops_are_parts_of_the_images(images: Any) -> None:
 @pytest.mark.parametrize("name", RANDOM)
 def test_changes_happen_in_training_and_differ(name: str, images: Any) -> None:
     layer = getattr(layers, name)(**RANDOM[name])
-    same = np.repeat(images[:1], 6, axis=0)
+    same = np.repeat(images[:1, :5, :6, :1], 4, axis=0)
     found = np.asarray(layer(same, training=True))
     if name != "RandomCrop":
         np.testing.assert_array_equal(layer(same, training=False), same)
-        assert len(np.unique(found.reshape(6, -1), axis=0)) > 1
+        assert len(np.unique(found.reshape(4, -1), axis=0)) > 1
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
-    symbolic = layer(graphc.Input((7, 9, 2)))
+    symbolic = layer(graphc.Input((5, 6, 1)))
     assert symbolic.shape == (None, *found.shape[1:])
 
 
@@ -165,8 +165,8 @@ def test_an_image_and_its_mask_move_alike(images: Any) -> None:
 
 def test_resized_integers_stay_integers(images: Any, keras: Any, recorded: Any) -> None:
     pixels = (images * 255).astype("uint8")
-    found = np.asarray(layers.Resizing(4, 5)(pixels))
-    wanted = recorded(lambda: keras.layers.Resizing(4, 5)(pixels))
+    found = np.asarray(layers.Resizing(4, 5, "nearest")(pixels))
+    wanted = recorded(lambda: keras.layers.Resizing(4, 5, "nearest")(pixels))
     assert found.dtype == wanted.dtype == np.uint8
     np.testing.assert_array_equal(found, wanted)
 

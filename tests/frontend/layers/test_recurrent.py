@@ -182,6 +182,82 @@ def test_symbolic_shapes_are_the_eager_ones(case: str) -> None:
             assert (list(ours.shape), ours.dtype) == (wanted, theirs.dtype)
 
 
+CONVOLUTIONAL: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
+    ("ConvLSTM1D", (2, 3, 5, 2), {"kernel_size": 2, "return_state": True}),
+    (
+        "ConvLSTM2D",
+        (2, 3, 5, 4, 2),
+        {
+            "kernel_size": (3, 2),
+            "strides": (2, 1),
+            "padding": "same",
+            "return_sequences": True,
+            "go_backwards": True,
+        },
+    ),
+    ("ConvLSTM2D", (2, 3, 5, 5, 2), {"kernel_size": 2, "dilation_rate": 2}),
+    ("ConvLSTM3D", (1, 2, 3, 3, 2, 2), {"kernel_size": 2, "return_sequences": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), CONVOLUTIONAL)
+def test_convolutional_recurrence_is_kerass(
+    name: str, shape: Any, options: dict, keras: Any, recorded: Any, rng: Any
+) -> None:
+    x = rng.normal(size=shape).astype(F32)
+    layer = getattr(layers, name)(2, **options)
+    layer(x)
+    weights = [rng.uniform(-1, 1, w.shape).astype(F32) for w in layer.weights]
+    layer.set_weights(weights)
+
+    def theirs() -> Any:
+        twin = getattr(keras.layers, name)(2, **options)
+        twin.build(shape)
+        twin.set_weights(weights)
+        return [w.name for w in twin.weights], twin(x)
+
+    names, wanted = recorded(theirs)
+    assert [w.name for w in layer.weights] == names
+    assert_close(layer(x), wanted)
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    first = type(layer)(2, data_format="channels_first", **options)
+    moved = np.moveaxis(x, -1, 2)
+    first(moved)
+    first.set_weights(weights)
+    outputs = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    found = first(moved)
+    found = found if isinstance(found, (list, tuple)) else [found]
+    for ours, other in zip(found, outputs, strict=True):
+        axis = 2 if other.ndim == len(shape) else 1
+        assert_close(np.moveaxis(ours, axis, -1), other)
+
+
+def test_convolutional_recurrence_drops_and_keeps_states(rng: Any) -> None:
+    x = rng.normal(size=(2, 3, 4, 4, 1)).astype(F32)
+    layer = layers.ConvLSTM2D(2, 2, dropout=0.5, recurrent_dropout=0.5)
+    found = np.asarray(layer(x, training=True))
+    assert not np.array_equal(found, layer(x))
+    keeps = layers.ConvLSTM2D(2, 2, stateful=True)
+    assert not np.array_equal(keeps(x), keeps(x))
+    with pytest.raises(ValueError, match="inputs of a known size"):
+        layers.ConvLSTM2D(2, 2)(graphc.Input((3, None, 4, 1)))
+
+
+def test_a_model_with_states_keeps_them_between_batches() -> None:
+    x = np.random.default_rng(1).normal(size=(4, 3, 2)).astype(F32)
+    states = [
+        layers.LSTM(2, stateful=True, return_sequences=True),
+        layers.GRU(3, stateful=True),
+    ]
+    model = graphc.Sequential([graphc.Input(batch_shape=(2, 3, 2)), *states])
+    model.compile("sgd", "mse", target="numpy")
+    found = model.predict(x, batch_size=2, verbose=0)
+    for layer in states:
+        layer.reset_state()
+    assert_close(found, np.concatenate([model(x[:2]), model(x[2:])]))
+
+
 def test_stateful_layers_go_on_where_they_ended(keras: Any, recorded: Any) -> None:
     weights = [np.full(s, 0.3, F32) for s in ((2, 12), (4, 12), (2, 12))]
 

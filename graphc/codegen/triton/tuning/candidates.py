@@ -73,17 +73,22 @@ def lighter(
             if each.descriptors == own.descriptors and _sums(each) < _sums(own)
         ]
         return sorted(found, key=_sums, reverse=True)
-    smaller = [
-        replace(own, constants={**own.constants, name: size // 2})
-        for name, size in own.constants.items()
-        if name.startswith(COLUMN) and size > 1
-    ]
-    wider = [
-        replace(own, num_warps=own.num_warps * times)
-        for times in (2, 4)
-        if own.num_warps * times <= MOST_WARPS
-    ]
-    return [*wider[:1], *smaller, *wider[1:]]
+    found, schedule = list[Schedule](), own
+    while (schedule := _halved(schedule)) != (found or [own])[-1]:
+        found.append(schedule)
+    return found
+
+
+def _halved(schedule: Schedule) -> Schedule:
+    """With twice the warps, or where these are too many with half as many columns."""
+    if 2 * schedule.num_warps <= MOST_WARPS:
+        return replace(schedule, num_warps=2 * schedule.num_warps)
+    sizes = {n: s for n, s in schedule.constants.items() if n.startswith(COLUMN)}
+    largest = max(sizes, key=sizes.__getitem__, default=None)
+    if largest is None or sizes[largest] == 1:
+        return schedule
+    half = {largest: sizes[largest] // 2}
+    return replace(schedule, constants={**schedule.constants, **half})
 
 
 def _sums(schedule: Schedule) -> int:

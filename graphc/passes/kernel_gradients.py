@@ -1,4 +1,4 @@
-"""Gradients of depthwise kernels: a sum for each place of the window."""
+"""Gradients of kernels that are no products of matrices: sums for each place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from graphc.ir.graph import Node
 from graphc.ir.ops import (
     broadcast_in_dim,
-    concatenate,
     multiply,
     pad,
     reduce_sum,
@@ -20,6 +19,7 @@ from graphc.ir.ops import (
 )
 from graphc.ir.ops.along_axes import in_dtype, widen
 from graphc.ir.ops.convolutions import parse_labels
+from graphc.ir.ops.shape import concatenated
 from graphc.passes.rewrite import Proposal
 
 MOST_PLACES = 81
@@ -30,7 +30,7 @@ LEAST_TERMS = 4096
 
 
 def sums_by_place(node: Node) -> Proposal | None:
-    """A convolution that is the gradient of a depthwise kernel, as sums of products.
+    """A convolution that is the gradient of a depthwise kernel, or of one feature.
 
     Such a convolution has no matrices to multiply, and long sums for few elements: of
     the products of all images, shifted, and the cotangent. Each place of the window is
@@ -43,10 +43,12 @@ def sums_by_place(node: Node) -> Proposal | None:
     result = node.results[0].type
     places = [result.static_shape[d] for d in of_result.spatial]
     channels, images = shape[of_x.outer], shape[of_x.inner]
+    features, groups = window[of_kernel.outer], how["batch_groups"]
     terms = images * math.prod(window[d] for d in of_kernel.spatial)
     fits = (
         result.dtype.is_float
-        and how["batch_groups"] == channels > 1
+        and how["groups"] == 1
+        and (groups == channels > 1 or features == groups == 1)
         and (of_x.inner, of_x.outer, of_x.spatial)
         == (of_kernel.inner, of_kernel.outer, of_kernel.spatial)
         and of_x.outer == len(shape) - 1
@@ -56,9 +58,13 @@ def sums_by_place(node: Node) -> Proposal | None:
     )
     if not fits:
         return None
-    features = window[of_kernel.outer]
     images_padded = _padded(widen(x), of_x.spatial, how["padding"])
-    factor = widen(cotangent)
+    factor: Any = widen(cotangent)
+    if features < channels:
+        *rest, _ = window
+        factor = reshape(factor, shape=rest)
+        dims = list(range(len(rest)))
+        factor = broadcast_in_dim(factor, shape=[*rest, channels], dims=dims)
     sums: list[Any] = []
     for place in itertools.product(*map(range, places)):
         starts = [at * stride for at, stride in zip(place, how["strides"], strict=True)]
@@ -66,11 +72,12 @@ def sums_by_place(node: Node) -> Proposal | None:
         shifted = _shifted(
             images_padded, of_x.spatial, starts, sizes, how["kernel_dilation"]
         )
-        products = multiply(_repeated(shifted, features // channels), factor)
+        products = multiply(_repeated(shifted, max(1, features // channels)), factor)
         found = reduce_sum(products, axes=[of_x.inner, *of_x.spatial])
-        sums.append(reshape(found, shape=[1, features]))
-    # In the order of the places, then the one channel of a group, then the features.
-    found = reshape(concatenate(*sums, axis=0), shape=[*places, 1, features])
+        sums.append(reshape(found, shape=[1, found.type.size]))
+    # In the order of the places, then the channels of a group, then the features.
+    sizes = [*places, channels // groups, features]
+    found = reshape(concatenated(sums, axis=0), shape=sizes)
     order = [*of_result.spatial, of_result.outer, of_result.inner]
     back = [order.index(d) for d in range(len(order))]
     if back != sorted(back):
