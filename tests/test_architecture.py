@@ -54,7 +54,7 @@ LAYERS = {
     "artifacts": Layer(
         {"ir", "files", "passes", "codegen", "runtime", "tuning", "artifacts"}, IR
     ),
-    "importers": Layer({"ir", "frontend", "importers"}, ANY),
+    "importers": Layer({"ir", "files", "frontend", "importers"}, ANY),
     "fuzz": Layer({"ir", "passes", "runtime", "fuzz"}, IR | {"click"}),
     "debug": Layer({"ir", "passes", "runtime", "fuzz", "debug"}, IR),
     "testing": Layer({"ir", "passes", "runtime", "testing"}, IR),

@@ -1,10 +1,12 @@
-"""graphc's artifacts: ``build MODEL FOLDER``, or ``load MODEL FOLDER [trust]``."""
+"""graphc's artifacts: ``build MODEL FOLDER``, or ``load MODEL FOLDER [trust]``.
+
+Layers are imported when something is built: what loads does without them.
+"""
 
 import sys
 
 import graphc
 from benchmarks.loading import models
-from graphc import layers, ops
 
 
 def build(name: str, path: str) -> None:
@@ -13,26 +15,26 @@ def build(name: str, path: str) -> None:
     x = inputs
     for kind, weights in models.layers(name):
         if kind == "dense":
-            x = applied(layers.Dense(weights[1].size), weights, x)
+            x = applied(graphc.layers.Dense(weights[1].size), weights, x)
         elif kind == "conv":
-            layer = layers.Conv2D(weights[1].size, 3, padding="same")
+            layer = graphc.layers.Conv2D(weights[1].size, 3, padding="same")
             x = applied(layer, weights, x)
         elif kind == "pool":
-            x = layers.MaxPooling2D()(x)
+            x = graphc.layers.MaxPooling2D()(x)
         elif kind == "flatten":
-            x = layers.Flatten()(x)
+            x = graphc.layers.Flatten()(x)
         elif kind == "attention":
-            norm = layers.LayerNormalization(epsilon=models.EPSILON)
+            norm = graphc.layers.LayerNormalization(epsilon=models.EPSILON)
             x = x + attention(applied(norm, weights[:2], x), *weights[2:])
         elif kind == "feed forward":
-            norm = layers.LayerNormalization(epsilon=models.EPSILON)
+            norm = graphc.layers.LayerNormalization(epsilon=models.EPSILON)
             y = applied(norm, weights[:2], x)
-            y = applied(layers.Dense(weights[3].size, "relu"), weights[2:4], y)
-            x = x + applied(layers.Dense(weights[5].size), weights[4:], y)
+            y = applied(graphc.layers.Dense(weights[3].size, "relu"), weights[2:4], y)
+            x = x + applied(graphc.layers.Dense(weights[5].size), weights[4:], y)
         elif kind == "mean":
-            x = layers.GlobalAveragePooling1D()(x)
+            x = graphc.layers.GlobalAveragePooling1D()(x)
         else:
-            x = layers.ReLU()(x)
+            x = graphc.layers.ReLU()(x)
     model = graphc.Model(inputs, x)
     model.export(path, targets=["xla:cpu"], batch=models.BATCH)
 
@@ -46,14 +48,14 @@ def applied(layer, weights, x):
 
 def attention(x, *projections):
     """Attention of each token to all."""
-    dense = [layers.Dense(models.WIDTH, use_bias=False) for _ in projections]
+    dense = [graphc.layers.Dense(models.WIDTH, use_bias=False) for _ in projections]
     heads = (-1, models.TOKENS, models.HEADS, models.WIDTH // models.HEADS)
     q, k, v = (
-        ops.reshape(applied(layer, [kernel], x), heads)
+        graphc.ops.reshape(applied(layer, [kernel], x), heads)
         for layer, kernel in zip(dense, projections[:3], strict=False)
     )
-    y = ops.reshape(
-        ops.dot_product_attention(q, k, v), (-1, models.TOKENS, models.WIDTH)
+    y = graphc.ops.reshape(
+        graphc.ops.dot_product_attention(q, k, v), (-1, models.TOKENS, models.WIDTH)
     )
     return applied(dense[3], [projections[3]], y)
 

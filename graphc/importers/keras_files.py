@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 
 from graphc.files.json_text import load_json
@@ -31,6 +30,13 @@ from graphc.frontend.serialization.weights_file import (
 from graphc.frontend.variables import Variable
 from graphc.ir import TensorType, dtype
 from graphc.ir.errors import LoadError
+
+try:
+    import h5py
+except ImportError as error:
+    raise ImportError(
+        "Reading files of Keras needs h5py: pip install graphc[keras]"
+    ) from error
 
 __all__ = ["from_keras", "load_keras_weights"]
 

@@ -79,7 +79,9 @@ class _Folder:
                 self.rewriter.rewrite(node, partial(self._fold, node, [array]))
             return
         # Sequences and broadcast literals are the best way to write what they are.
-        results = None if _is_symbolic(node) else self._results(node)
+        if _is_symbolic(node) or not all(map(_may_be_known, node.operands)):
+            return
+        results = self._results(node)
         if results is None:
             return
         stored = sum(
@@ -152,6 +154,16 @@ class _Folder:
         self.known[found] = array
         self.stored[found] = array.size
         return found
+
+
+def _may_be_known(operand: Operand) -> bool:
+    """Whether `operand` is written in one of the ways in which values are known."""
+    if isinstance(operand, Literal):
+        return True
+    maker = operand.node
+    return maker is not None and (
+        maker.op.kind is Kind.BROADCAST or maker.op is constant
+    )
 
 
 def _is_symbolic(node: Node) -> bool:

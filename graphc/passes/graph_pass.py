@@ -86,7 +86,10 @@ def register(cls: P) -> P:
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         raise TypeError(f"pass {cls.name!r} lacks a docstring")
     for option in options(cls):
-        if option_type(option) not in _ACCEPTED or option.default is dataclasses.MISSING:
+        if (
+            option_type(option) not in _ACCEPTED
+            or option.default is dataclasses.MISSING
+        ):
             raise TypeError(
                 f"pass {cls.name!r}: option {option.name!r} must have a default and"
                 f" one of the types {', '.join(_ACCEPTED)}"

@@ -22,8 +22,8 @@ from graphc.ir.ops import (
 from graphc.ir.ops.convolutions import parse_labels
 from graphc.ir.types import F32, DType
 from graphc.ir.values import Operand
-from graphc.passes.kernel_gradients import sums_by_place
 from graphc.passes.graph_pass import GraphPass, register
+from graphc.passes.kernel_gradients import sums_by_place
 from graphc.passes.rewrite import Proposal, Rewriter
 
 TILE = 128

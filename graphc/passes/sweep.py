@@ -24,7 +24,8 @@ def sweep(graph: Graph, rewriter: Rewriter, again: bool = False) -> Iterator[Nod
     """
     due = rewriter.journal.due(graph)
     queue = deque(graph.nodes)
-    ahead = set(queue)
+    # Nodes that are ahead need not be queued again; if all are due, these are they.
+    ahead = set(queue) if len(due) < len(queue) else due
 
     def touch(node: Node) -> None:
         if node in due or node is graph.return_node:
@@ -38,10 +39,10 @@ def sweep(graph: Graph, rewriter: Rewriter, again: bool = False) -> Iterator[Nod
     rewriter.listener = touch
     while queue:
         node = queue.popleft()
+        is_due = node in due
+        due.discard(node)
         ahead.discard(node)
-        if node in due:
-            due.discard(node)
-            if node.graph is graph:
-                rewriter.ledger.visits += 1
-                yield node
+        if is_due and node.graph is graph:
+            rewriter.ledger.visits += 1
+            yield node
     rewriter.listener = None

@@ -26,6 +26,7 @@ from graphc.frontend.serialization.objects import (
 from graphc.frontend.training.data import (
     PyDataset,
     pack_x_y_sample_weight,
+    timeseries_dataset_from_array,
     unpack_x_y_sample_weight,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "serialize_keras_object",
     "set_random_seed",
     "standardize_dtype",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]

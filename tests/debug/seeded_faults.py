@@ -128,12 +128,12 @@ graph @mean(%x: f32[8,4]) -> (f32[8]) {
 """
 
 TWINS = """
-graph @f(%x: f32[4], %y: f32[4], %z: f32[4]) -> (f32[4]) {
+graph @f(%x: f32[4], %y: f32[4], %z: f32[4]) -> (f32[4], f32[4]) {
   %0 = multiply(%x, %y) : f32[4]
   %1 = multiply(%x, %z) : f32[4]
-  %2 = tanh(%0) : f32[4]
-  %3 = subtract(%2, %1) : f32[4]
-  return %3
+  %2 = subtract(%0, %1) : f32[4]
+  %3 = add(%y, %z) : f32[4]
+  return %2, %3
 }
 """
 

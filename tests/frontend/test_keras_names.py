@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.frontend.recorded import archive, keras, recorded
 
 __all__ = ["archive", "keras", "recorded"]
@@ -40,3 +42,11 @@ def test_the_page_lists_what_keras_has_and_graphc_lacks(
     assert set(listed) == missing
     untouched = PAGE.read_text().partition("Nothing is missing of")[2].partition(".")[0]
     assert not set(re.findall(r"`([\w.]+)`", untouched)) & {m for m, _ in listed}
+
+
+@pytest.mark.slow
+def test_the_code_on_the_page_runs() -> None:
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S):
+        exec(compile(block, PAGE.name, "exec"), names)
+    assert names["x"].shape == (4, 4)

@@ -68,7 +68,8 @@ def nested(k: Any) -> Any:
     return k.Model(x, joined)
 
 
-MODELS = [functional, recurrent, attention, nested]
+MODELS = [functional, attention, nested]
+MODELS += [pytest.param(recurrent, marks=pytest.mark.slow)]
 
 
 def sample(model: Any) -> np.ndarray:
@@ -101,7 +102,7 @@ def files(keras: Any, recorded: Any, tmp_path: Path) -> Callable[..., Any]:
     return write
 
 
-@pytest.mark.parametrize("build", MODELS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("build", MODELS)
 def test_models_predict_what_they_did_in_keras(
     build: Any, files: Any, tmp_path: Path
 ) -> None:

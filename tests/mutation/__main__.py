@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import graphc.codegen.triton.module
 import graphc.frontend.ops  # its functions have bugs, too
 import graphc.importers.stablehlo.importing  # noqa: F401  and these
 from tests.mutation.mutants import Mutant, Sources, read_mutants, seed

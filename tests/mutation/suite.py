@@ -11,7 +11,7 @@ import contextlib
 import functools
 import io
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +20,8 @@ import pytest
 
 from graphc import passes
 from graphc.codegen.stablehlo.module import LOWERINGS
+from graphc.codegen.triton.bodies import PULLS
+from graphc.codegen.triton.elementwise import FORMS
 from graphc.ir import Graph, GraphError, Kind, OpDef, building, evaluate, parse
 from graphc.ir.differentiate import differentiate
 from graphc.ir.dims import substitute
@@ -30,6 +32,8 @@ from graphc.passes.canonicalize import RULES
 from graphc.passes.meaning import Meaning
 from graphc.passes.pattern import traced
 from graphc.passes.rule import NumericsClass, Rule
+from graphc.testing.agreement import assert_agreement
+from graphc.testing.checks import results_on
 from graphc.testing.equivalence import assert_same_meaning, random_arrays
 from graphc.testing.op_cases import dtype_cover, own_cases
 from graphc.testing.op_samples import (
@@ -49,7 +53,9 @@ MOST_OPS = 24
 """How many ops a mutant is looked for in."""
 
 MOST_COMPILED = 6
-"""How many of them XLA runs: compiling takes longer than all else."""
+"""How many of them XLA or Triton runs: compiling takes longer than all else."""
+
+TRITON = "graphc/codegen/triton/"
 
 ANY_OPS = ("mish", "attention", "floor", "sort", "batch_norm_training", "dot_general")
 """Ops that functions which work for all of them are tried on."""
@@ -64,6 +70,11 @@ def checks_for(mutant: Mutant) -> Iterator[Check]:
         for rule in _affected_rules(mutant):
             yield functools.partial(check_rule, rule)
     ops = affected_ops(mutant)
+    if mutant.file.startswith(TRITON):
+        for op in ops[:MOST_COMPILED]:
+            yield functools.partial(check_kernels, op)
+        yield from _own_tests(path)
+        return
     for check_op in (check_types, check_errors, check_gradient):
         for op in ops:
             yield functools.partial(check_op, op)
@@ -136,9 +147,10 @@ def affected_ops(mutant: Mutant) -> list[OpDef]:
         return []
     if "/ops/" not in mutant.file and "codegen" not in mutant.file:
         return [OPS[n] for n in ANY_OPS]
+    in_kernels = mutant.file.startswith(TRITON)
     found = [op for op in OPS.values() if any(
         code.co_filename == file and name in (code.co_name, _outer(code))
-        for code in _reached(op.name)
+        for code in _reached(op.name, in_kernels)
     )]  # fmt: skip
     home = PurePosixPath(mutant.file).stem
     found.sort(key=lambda op: not op.infer.__module__.endswith(f".{home}"))
@@ -152,11 +164,12 @@ def _outer(code: types.CodeType) -> str:
 
 
 @functools.cache
-def _reached(name: str) -> frozenset[types.CodeType]:
-    """The code that an op's rules and lowering may run, found by the names in it."""
+def _reached(name: str, in_kernels: bool) -> frozenset[types.CodeType]:
+    """The code that an op's rules and lowerings may run, found by the names in it."""
     op = OPS[name]
+    tables: Sequence[Mapping[str, Any]] = (PULLS, FORMS) if in_kernels else (LOWERINGS,)
     rules = [op.infer, op.reference, op.vjp, op.pullback, op.body, op.exact]
-    rules.append(LOWERINGS.get(name))
+    rules += [table.get(name) for table in tables]
     pending = [rule for rule in rules if callable(rule)]
     seen: set[types.CodeType] = set()
     while pending:
@@ -223,6 +236,12 @@ def check_errors(op: OpDef) -> None:
 def check_xla(op: OpDef) -> None:
     """XLA agrees with the reference, in every dtype."""
     check([[*own_cases(op, _rng()), *dtype_cover(op, _rng())]])
+
+
+def check_kernels(op: OpDef) -> None:
+    """Triton's interpreter agrees with the reference."""
+    cases = list(own_cases(op, _rng()))
+    assert_agreement(cases, results_on("triton:interpreter", cases))
 
 
 def check_odd(op: OpDef) -> None:

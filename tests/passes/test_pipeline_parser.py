@@ -166,7 +166,7 @@ def test_options_may_be_annotated_with_types_or_their_text(annotation, default):
     )
     try:
         register(made)
-        text = str(made(default and 2 or ("a",)))
+        text = str(made(2 if default else ("a",)))
         assert str(next(iter(parse_pipeline(text).passes()))) == text
     finally:
         PASSES.pop("sized", None)

@@ -169,7 +169,9 @@ def test_a_node_that_a_target_fails_at_is_named(monkeypatch: pytest.MonkeyPatch)
         return compile_graph(graph, *options, **keywords)
 
     monkeypatch.setattr("graphc.runtime.vote.compile_graph", failing)
-    with pytest.raises(CompileError, match=r"xla fails at this node: .*= tanh") as error:
+    with pytest.raises(
+        CompileError, match=r"xla fails at this node: .*= tanh"
+    ) as error:
         held()
     assert error.value.received == "no tanh today"
     assert error.value.location.file == "model.py"

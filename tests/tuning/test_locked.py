@@ -53,6 +53,8 @@ def test_a_line_chooses_a_pipeline_for_its_size() -> None:
     assert four.report is not None
     assert "unroll_windows" not in three.report.pipeline
     assert "unroll_windows" in four.report.pipeline
+    assert locked.lock is not None
+    assert (three.lines, four.lines) == (locked.lock.lines, ())
 
 
 def test_a_line_may_be_required() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from graphc.codegen.bundle.names import comment
 from graphc.codegen.triton.plan import (
     Address,
     Branch,
@@ -67,7 +68,7 @@ class Statements:
     def _launch(self, step: Launch) -> Iterator[str]:
         places = ", ".join(map(_place, step.arguments)) or "0"
         number, count = self.kernels[step.kernel], len(step.arguments)
-        yield f"/* {self.plan.kernels[step.kernel].name} */"
+        yield f"/* {comment(self.plan.kernels[step.kernel].name)} */"
         yield f"TRY(launch(r, {number}, {count}, (const Address[]){{{places}}}));"
 
     def _while(self, loop: Loop) -> Iterator[str]:

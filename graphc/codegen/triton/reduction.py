@@ -251,9 +251,8 @@ class _RunningScan:
         axes = {axis for axis in (space.x, space.r) if axis.extent > 1}
         made = emitter.writer.assign(name_of(node.results[0]), self._typed(text), axes)
         emitter.remember(node.results[0], space.coordinates[node.results[0]], made)
-        # Not 0.0, which a sum would make of -0.0.
-        nothing = Literal(-0.0 if self._dtype.is_float else 0, self._dtype)
-        lane = f"tl.where({position} == {end}, {made.text}, {dtypes.literal(nothing)})"
+        nothing = dtypes.literal(Literal(0, self._dtype))
+        lane = f"tl.where({position} == {end}, {made.text}, {nothing})"
         last = self._typed(f"tl.sum({lane}, 1, keep_dims=True)")
         emitter.writer.line(f"{self._before} = {last}")
 

@@ -75,6 +75,7 @@ class Normalization(Layer):
                 "All `axis` values must have a known size. "
                 f"Received: axis={self.axis}, input_shape={tuple(input_shape)}"
             )
+        self._rank, self._shape = rank, shape
         if self.input_mean is None:
             self.adapt_mean = self.add_weight(
                 name="mean", shape=shape, initializer="zeros", trainable=False
@@ -129,15 +130,20 @@ class Normalization(Layer):
 
     @property
     def mean(self) -> Any:
-        """The mean that is subtracted: as given, or taken from data."""
+        """What is subtracted: the mean, as given or taken from data, to be broadcast."""
         given = self.input_mean is not None
-        return self.input_mean if given else self.adapt_mean.value
+        return self._broadcast(self.input_mean if given else self.adapt_mean)
 
     @property
     def variance(self) -> Any:
-        """The variance by whose root is divided: as given, or taken from data."""
+        """The variance, as given or taken from data, to be broadcast to inputs."""
         given = self.input_variance is not None
-        return self.input_variance if given else self.adapt_variance.value
+        return self._broadcast(self.input_variance if given else self.adapt_variance)
+
+    def _broadcast(self, given: Any) -> np.ndarray[Any, Any]:
+        full = np.broadcast_to(np.asarray(given, np.float32), self._shape)
+        others = set(range(self._rank)).difference(self._kept)
+        return np.expand_dims(full, tuple(sorted(others)))
 
     def call(self, inputs: Any) -> Any:
         """Normalizes the inputs, or undoes it."""

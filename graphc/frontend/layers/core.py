@@ -106,9 +106,7 @@ class Dense(Float8Layer):
 
     def call(self, inputs: Any) -> Any:
         """Computes the output."""
-        x = self.product(ops.matmul, inputs)
-        if self.bias is not None:
-            x = ops.add(x, self.bias)
+        x = self.plus_bias(self.product(ops.matmul, inputs))
         return x if self.activation is None else self.activation(x)
 
     def get_config(self) -> dict[str, Any]:

@@ -118,9 +118,7 @@ class EinsumDense(Float8Layer):
 
     def call(self, inputs: Any) -> Any:
         """Computes the output."""
-        x = self.product(partial(ops.einsum, self.equation), inputs)
-        if self.bias is not None:
-            x = ops.add(x, self.bias)
+        x = self.plus_bias(self.product(partial(ops.einsum, self.equation), inputs))
         return x if self.activation is None else self.activation(x)
 
     def get_config(self) -> dict[str, Any]:

@@ -67,11 +67,11 @@ class Float8Layer(Layer):
     product to ``float8_e5m2``, each after division by a scale of its own. The scale is
     made of the largest magnitudes that the history of the steps before holds, so that
     rounding need not wait for all elements. Scales and histories are weights that each
-    update replaces; the backward part computes them. All of it is as in Keras, save
-    that the bias is not rounded.
+    update replaces; the backward part computes them. All of it is as in Keras.
     """
 
     kernel: Variable
+    bias: Variable | None
     _scaled_in: Trace | None = None
 
     @property
@@ -155,6 +155,19 @@ class Float8Layer(Layer):
             _round(self.kernel, *self._scaling("kernel")),
         )
         return _round_gradient(x, *self._scaling("outputs_grad"))
+
+    def plus_bias(self, x: Any) -> Any:
+        """`x` with the bias added, if there is one.
+
+        Beside 8-bit floats a float32 bias is rounded to bfloat16, as Keras does so that
+        a library for such products can add it.
+        """
+        if self.bias is None:
+            return x
+        bias: Any = self.bias
+        if self.quantization_mode is not None and self.compute_dtype == "float32":
+            bias = ops.cast(ops.cast(bias, "bfloat16"), bias.dtype)
+        return ops.add(x, bias)
 
     def _scaling(self, name: str) -> tuple[Variable, Variable]:
         return getattr(self, f"{name}_scale"), getattr(self, f"{name}_amax_history")

@@ -8,6 +8,7 @@ from graphc.frontend import ops
 from graphc.frontend.config import standardize_data_format
 from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.layer import Layer
+from graphc.frontend.ops import image
 
 
 class ImageLayer(Layer):
@@ -57,7 +58,7 @@ class ImageLayer(Layer):
 
     def fit(self, images: Any, size: tuple[int, int]) -> Any:
         """The largest middle part of a size's proportions, resized to it."""
-        return ops.image.resize(
+        return image.resize(
             images, size, crop_to_aspect_ratio=True, data_format=self.data_format
         )
 
@@ -115,7 +116,7 @@ class Resizing(ImageLayer):
     def call(self, inputs: Any) -> Any:
         """Resizes the images."""
         self.pixel_axes(inputs)
-        return ops.image.resize(
+        return image.resize(
             inputs,
             (self.height, self.width),
             data_format=self.data_format,

@@ -184,7 +184,8 @@ class _Lookup(HostLayer):
         ordered = sorted(counts, key=lambda t: (counts[t], t), reverse=True)
         kept = ordered[: self.max_tokens - self._first if self.max_tokens else None]
         found = np.asarray([holding[token] for token in kept], np.float32)
-        self.set_vocabulary(kept, np.log1p(len(documents) / (1 + found)))
+        weights = np.log1p(len(documents) / (1 + found))
+        self.set_vocabulary(kept, weights.tolist())
 
     # -- lookups -----------------------------------------------------------------------
 
@@ -212,7 +213,7 @@ class _Lookup(HostLayer):
 
     def call(self, inputs: Any) -> Any:
         """Numbers the tokens, or with `invert` gives the tokens of numbers."""
-        array = np.asarray(inputs)
+        array: Array = np.asarray(inputs)
         if array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8")
         items = array.reshape(-1).tolist()
@@ -221,7 +222,7 @@ class _Lookup(HostLayer):
             named = [known.get(int(item), self.oov_token) for item in items]
             return np.asarray(named).reshape(array.shape)
         numbers = [self.number(self.kind(item)) for item in items]
-        found = np.asarray(numbers, np.int64).reshape(array.shape)
+        found: Array = np.asarray(numbers, np.int64).reshape(array.shape)
         if self.output_mode == "int":
             return found
         if self.output_mode == "one_hot":

@@ -33,8 +33,8 @@ def _bounds(
     name: str, given: Any, least: float = -1.0, most: float = 1.0
 ) -> tuple[float, float]:
     """Between which numbers to draw: those given, or as far from 0 as the one given."""
-    pair = isinstance(given, (list, tuple)) and len(given) == 2
-    numbers = list(given) if pair else [given]
+    single = not isinstance(given, (list, tuple)) or len(given) != 2
+    numbers: list[Any] = [given] if single else list(given)
     for number in numbers:
         plain = isinstance(number, (int, float)) and not isinstance(number, bool)
         if not plain or not least <= number <= most:
@@ -42,10 +42,9 @@ def _bounds(
                 f"Expected `{name}` to be a number, or two, between {least} and {most}."
                 f" Received: {name}={given!r}"
             )
-    if pair:
-        low, high = sorted(numbers)
-        return low, high
-    return max(-abs(given), least), abs(given)
+    if single:
+        return max(-abs(numbers[0]), least), abs(numbers[0])
+    return min(numbers), max(numbers)
 
 
 def _value_range(given: Any) -> tuple[float, float]:

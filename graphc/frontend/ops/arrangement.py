@@ -371,9 +371,10 @@ def array_split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[
     operand = read(x)
     along = axis_of(axis, operand.type.rank)
     size = operand.shape[along]
-    sections = indices_or_sections
-    if not isinstance(sections, (int, np.integer)) or not isinstance(size, int):
-        return split(x, sections, axis)
+    counted = isinstance(indices_or_sections, (int, np.integer))
+    if not counted or not isinstance(size, int):
+        return split(x, indices_or_sections, axis)
+    sections = int(indices_or_sections)
     if sections < 1:
         refuse(f"Expected at least 1 part. Received: indices_or_sections={sections}")
     quotient, longer = divmod(size, sections)
@@ -426,9 +427,12 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
 @op
 def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     """The differences of neighbours along an axis, n times over."""
+    if n < 0:
+        refuse(f"Expected `n` to be at least 0. Received: n={n}")
     operand = read(a)
     along = axis_of(axis, operand.type.rank)
-    for _ in range(n):
+    size = operand.shape[along]
+    for _ in range(min(n, size) if isinstance(size, int) else n):
         size = operand.shape[along]
         later = cut_out(operand, along, 1, size)
         earlier = cut_out(operand, along, 0, size - 1)

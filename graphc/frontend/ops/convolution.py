@@ -81,6 +81,7 @@ def paddings(
     With ``"same"`` there is a window for every `stride` elements; what is missing for
     the last one is added on both sides, the odd element behind.
     """
+    padding = padding.lower()
     if padding == "valid":
         return [(0, 0)] * len(sizes)
     if padding != "same":
@@ -354,6 +355,7 @@ def _transpose_padding(
 
     A result of full length has ``window - 1`` elements added on both sides.
     """
+    padding = padding.lower()
     if padding == "valid":
         more = max(stride - window, 0) if extra is None else extra
         return window - 1, window - 1 + more

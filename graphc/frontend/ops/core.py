@@ -79,7 +79,7 @@ def view(x: TensorLike, dtype: Any = None) -> Tensor:
         GraphError: If the dtypes differ in width.
     """
     operand = read(x)
-    if dtype is None:
+    if dtype is None or standardize_dtype(dtype) == operand.dtype.long_name:
         return tensor(operand)
     return tensor(ir_ops.bitcast_convert(operand, dtype=standardize_dtype(dtype)))
 

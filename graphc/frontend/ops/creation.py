@@ -21,6 +21,7 @@ from graphc.frontend.ops.operands import (
     refuse,
     shape_of,
     stretch_all,
+    with_static,
 )
 from graphc.frontend.ops.reduction import sum
 from graphc.frontend.tensor import Tensor
@@ -60,6 +61,7 @@ __all__ = [
 # -- one value -------------------------------------------------------------------------
 
 
+@with_static("shape")
 @op
 def full(shape: Any, fill_value: TensorLike, dtype: Any = None) -> Tensor:
     """A tensor of `shape` whose elements are `fill_value`.
@@ -75,18 +77,21 @@ def full(shape: Any, fill_value: TensorLike, dtype: Any = None) -> Tensor:
     return tensor(ir_ops.broadcast_in_dim(fill, shape=sizes, dims=dims))
 
 
+@with_static("shape")
 @op
 def zeros(shape: Any, dtype: Any = None) -> Tensor:
     """A tensor of `shape` of zeros, in the default float if no dtype is given."""
     return full(shape, 0, dtype)
 
 
+@with_static("shape")
 @op
 def ones(shape: Any, dtype: Any = None) -> Tensor:
     """A tensor of `shape` of ones, in the default float if no dtype is given."""
     return full(shape, 1, dtype)
 
 
+@with_static("shape")
 @op
 def empty(shape: Any, dtype: Any = None) -> Tensor:
     """A tensor of `shape`; as graphs have no undefined values, of zeros."""
@@ -433,9 +438,8 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
         refuse(f"Expected two axes. Received: axis1={axis1}, axis2={axis2}")
     rest = [d for d in range(rank) if d not in (first, second)]
     operand = permuted(operand, [*rest, first, second])
-    rows, columns = operand.shape[-2:]
-    operand = cut_out(operand, rank - 2, max(-offset, 0), rows)
-    operand = cut_out(operand, rank - 1, max(offset, 0), columns)
+    operand = _without(operand, rank - 2, max(-offset, 0))
+    operand = _without(operand, rank - 1, max(offset, 0))
     rows, columns = operand.shape[-2:]
     if rows != columns:
         if not isinstance(rows, int) or not isinstance(columns, int):
@@ -446,6 +450,12 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
         operand = cut_out(operand, rank - 2, 0, size)
         operand = cut_out(operand, rank - 1, 0, size)
     return tensor(_main_diagonal(operand))
+
+
+def _without(x: Value, axis: int, count: int) -> Value:
+    """`x` without its first elements along an axis, which may be all there are."""
+    size = x.shape[axis]
+    return cut_out(x, axis, min(count, size) if isinstance(size, int) else count, size)
 
 
 def _main_diagonal(x: Value) -> Value:

@@ -20,7 +20,7 @@ from graphc.frontend.ops.operands import (
 )
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor
-from graphc.ir import Literal, Operand
+from graphc.ir import Literal, Operand, Value
 from graphc.ir import ops as ir_ops
 
 __all__ = [
@@ -175,13 +175,24 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @op
 def mod(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The remainder of x1 / x2 rounded down, broadcast; its sign is that of x2."""
+    """The remainder of x1 / x2 rounded down, broadcast; its sign is that of x2.
+
+    Of integers and a zero it is 0.
+    """
     a, b = matched(x1, x2, also=[int])
-    remainder = ir_ops.remainder(a, b)
+    remainder = whole_remainder(a, b)
     if a.type.dtype.kind == "uint":
         return tensor(remainder)
     shifted = ir_ops.add(remainder, b)
     return tensor(ir_ops.select(_apart(remainder, b), shifted, remainder))
+
+
+def whole_remainder(a: Operand, b: Operand) -> Value:
+    """What division towards zero leaves of `a`, and 0 where an integer `b` is 0."""
+    remainder = ir_ops.remainder(a, b)
+    if a.type.dtype.is_float or (isinstance(b, Literal) and b.value):
+        return remainder
+    return ir_ops.select(equals(b, zero_like(b)), zero_like(remainder), remainder)
 
 
 def _apart(remainder: Any, divisor: Any) -> Any:

@@ -463,7 +463,8 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Any) -> Tensor:
 
     Args:
         indices: Integers [..., depth]: each row names a place by its first `depth`
-            positions. Places out of range are dropped.
+            positions; those below 0 count from the end. Places out of range are
+            dropped.
         values: What is added: a tensor [...] with the remaining dimensions behind.
         shape: The sizes of the result.
     """
@@ -471,7 +472,7 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Any) -> Tensor:
     sizes = shape_of(shape)
     zero = Literal(0, updates.dtype)
     empty = ir_ops.broadcast_in_dim(zero, shape=sizes, dims=[])
-    return tensor(_scattered(empty, as_indices(indices), updates, "add"))
+    return tensor(_scattered(empty, _places(indices, empty), updates, "add"))
 
 
 @op
@@ -500,17 +501,20 @@ def scatter_update(
         )
     operand = read(inputs)
     update = materialize(value(updates, operand.dtype.long_name))
-    places = as_indices(indices)
-    if places.dtype.kind != "uint":
-        sizes = [
-            ir_ops.dimension_size(operand, axis=a)
-            for a in range(_depth(places, operand))
-        ]
-        row = stacked([materialize(s) for s in sizes], 0)
-        limits = stretch(ir_ops.convert(row, dtype=places.dtype), places.shape)
-        negative = ir_ops.compare(places, 0, direction="LT")
-        places = ir_ops.select(negative, ir_ops.add(places, limits), places)
+    places = _places(indices, operand)
     return tensor(_scattered(operand, places, update, _MODES[reduction]))
+
+
+def _places(indices: TensorLike, x: Value) -> Value:
+    """Indices [..., depth] of places in `x`, those below 0 counted from the end."""
+    places = as_indices(indices)
+    if places.dtype.kind == "uint":
+        return places
+    sizes = [ir_ops.dimension_size(x, axis=a) for a in range(_depth(places, x))]
+    row = stacked([materialize(s) for s in sizes], 0)
+    limits = stretch(ir_ops.convert(row, dtype=places.dtype), places.shape)
+    negative = ir_ops.compare(places, 0, direction="LT")
+    return ir_ops.select(negative, ir_ops.add(places, limits), places)
 
 
 def _depth(indices: Value, x: Value) -> int:

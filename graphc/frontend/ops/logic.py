@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc.frontend.dispatch import op
+from graphc.frontend.dtypes import is_int, standardize_dtype
 from graphc.frontend.ops.elementwise import below, differs, equals, zero_like
 from graphc.frontend.ops.operands import (
     TensorLike,
@@ -21,7 +24,7 @@ from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import Literal, Operand, Value
 from graphc.ir import ops as ir_ops
-from graphc.ir.types import product
+from graphc.ir.types import dtype, product
 
 __all__ = [
     "allclose",
@@ -61,7 +64,19 @@ __all__ = [
 
 
 def _compare(x1: TensorLike, x2: TensorLike, direction: str) -> Tensor:
-    return tensor(ir_ops.compare(*matched(x1, x2), direction=direction))
+    wider = [*_holding(x1, x2), *_holding(x2, x1)]
+    return tensor(ir_ops.compare(*matched(x1, x2, also=wider), direction=direction))
+
+
+def _holding(number: Any, other: Any) -> list[str]:
+    """The narrowest dtype of a Python integer if that of `other` cannot hold it."""
+    name = getattr(other, "dtype", None)
+    if type(number) is not int or name is None or not is_int(standardize_dtype(name)):
+        return []
+    names = (standardize_dtype(name), "int8", "int16", "int32", "int64")
+    limits = [np.iinfo(dtype(each).numpy) for each in names]
+    fits = [each.min <= number <= each.max for each in limits]
+    return [] if fits[0] or not any(fits) else [names[fits.index(True)]]
 
 
 @op

@@ -614,4 +614,10 @@ def searchsorted(
     rows = ir_ops.broadcast_in_dim(sequence, shape=shape, dims=[rank])
     column = ir_ops.broadcast_in_dim(found, shape=shape, dims=range(rank))
     before = ir_ops.compare(rows, column, direction="LT" if side == "left" else "LE")
+    if found.dtype.is_float:  # nan is behind all numbers
+        behind = ir_ops.compare(column, column, direction="NE")
+        if side == "left":
+            is_number = ir_ops.compare(rows, rows, direction="EQ")
+            behind = ir_ops.and_(behind, is_number)
+        before = ir_ops.or_(before, behind)
     return tensor(ir_ops.reduce_sum(ir_ops.convert(before, dtype=I32), axes=[rank]))

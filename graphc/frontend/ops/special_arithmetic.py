@@ -72,8 +72,11 @@ def fmin(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @op
 def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The remainder of x1 / x2 rounded toward 0, broadcast; its sign is that of x1."""
-    return tensor(ir_ops.remainder(*matched(x1, x2, also=[int])))
+    """The remainder of x1 / x2 rounded toward 0, broadcast; its sign is that of x1.
+
+    Of integers and a zero it is 0.
+    """
+    return tensor(elementwise.whole_remainder(*matched(x1, x2, also=[int])))
 
 
 # -- common divisors -------------------------------------------------------------------

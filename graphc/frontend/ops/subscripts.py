@@ -24,7 +24,7 @@ from graphc.ir import Value
 from graphc.ir import ops as ir_ops
 from graphc.ir.dims import Dim
 from graphc.ir.ops.contraction import labelled_dot
-from graphc.ir.types import BOOL, I32, product
+from graphc.ir.types import BOOL, I8, I32, product
 
 __all__ = ["einsum", "rearrange"]
 
@@ -43,8 +43,7 @@ def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
         **kwargs: Accepted as in Keras: hints for other backends.
 
     Returns:
-        A tensor with the letters behind the arrow as dimensions. Products of int8 are
-        int32.
+        A tensor with the letters behind the arrow as dimensions; int32 for int8.
 
     Raises:
         GraphError: If the subscripts are malformed or do not fit the operands.
@@ -65,6 +64,8 @@ def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
         found, own = _multiplied(found, own, other, other_labels, needed)
     found, own = _summed(found, own, set(result))
     found = permuted(found, [own.index(label) for label in result])
+    if found.dtype is I8:
+        found = ir_ops.convert(found, dtype=I32)
     return tensor(ir_ops.convert(found, dtype=BOOL) if is_bool else found)
 
 
@@ -161,6 +162,8 @@ def _summed(x: Value, labels: list[str], needed: set[str]) -> Term:
     if not axes:
         return x, labels
     kept = [label for label in labels if label in needed]
+    if x.dtype is I8:
+        x = ir_ops.convert(x, dtype=I32)
     return ir_ops.reduce_sum(x, axes=axes), kept
 
 
@@ -173,7 +176,10 @@ def _multiplied(
     shared = [label for label in a_labels if label in b_labels]
     kept = [label for label in a_labels if label in needed]
     result = [*kept, *(label for label in b_labels if label not in a_labels)]
-    if all(label in needed for label in shared):
+    by_element = all(label in needed for label in shared)
+    if a.dtype is not b.dtype or (by_element and a.dtype is I8):
+        a, b = (ir_ops.convert(x, dtype=I32) for x in (a, b))
+    if by_element:
         sizes = dict(zip([*a_labels, *b_labels], [*a.shape, *b.shape], strict=True))
         shape = [sizes[label] for label in result]
         wide = [

@@ -148,7 +148,7 @@ def _leaf_types(batch: Any, leaves: Sequence[Any]) -> list[type] | None:
     return [type(leaf) for leaf in leaves]
 
 
-def _fixes_sizes(model: Trainer) -> bool:
+def _fixes_sizes(model: Any) -> bool:
     """Whether a model takes batches of one size: its inputs or states say so."""
     if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
         return True

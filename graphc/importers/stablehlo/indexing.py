@@ -25,6 +25,8 @@ def _indices(indices: Any) -> Any:
 def gather(op: Operation, x: Operand, indices: Operand) -> Any:
     """A gather."""
     numbers = stablehlo.GatherDimensionNumbers(op.attribute("dimension_numbers"))
+    single = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    sizes = op.attribute("slice_sizes")  # those of dimensions without elements are 0
     return ops.gather(
         x,
         _indices(indices),
@@ -32,7 +34,7 @@ def gather(op: Operation, x: Operand, indices: Operand) -> Any:
         collapsed_dims=numbers.collapsed_slice_dims,
         start_index_map=numbers.start_index_map,
         index_axis=numbers.index_vector_dim,
-        slice_sizes=op.attribute("slice_sizes"),
+        slice_sizes=[1 if d in single else size for d, size in enumerate(sizes)],
         operand_batching=numbers.operand_batching_dims,
         indices_batching=numbers.start_indices_batching_dims,
     )

@@ -116,14 +116,13 @@ _BLOCKS = {
 }
 
 
+_TURNED = {"index_axis": 2, "operand_batching": [0, 1], "indices_batching": [1, 0]}
 _PICKED_TURNED = {
+    **_TURNED,
     "offset_dims": [],
     "collapsed_dims": [2],
     "start_index_map": [2],
-    "index_axis": 2,
     "slice_sizes": [1, 1, 1],
-    "operand_batching": [0, 1],
-    "indices_batching": [1, 0],
 }
 
 
@@ -463,12 +462,10 @@ _SET_BLOCKS = {
         Sample(
             ("f32[3,3,5]", Arg("i32[3,3]", 0, 5), "f32[3,3]"),
             {
+                **_TURNED,
                 "update_window_dims": [],
                 "inserted_dims": [2],
                 "index_map": [2],
-                "index_axis": 2,
-                "operand_batching": [0, 1],
-                "indices_batching": [1, 0],
             },
         ),
         Sample(

@@ -204,6 +204,22 @@ def test_the_loss_scale_does_not_reach_the_state(
     assert np.array_equal(history, others)
 
 
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_float32_bias_is_rounded_beside_8_bit_floats(rounds: bool) -> None:
+    bias = np.array([1.001, -0.3, 3.1416], F32)
+    for layer in (
+        graphc.layers.Dense(3, dtype=policy() if rounds else None),
+        graphc.layers.EinsumDense(
+            "ab,bc->ac", 3, bias_axes="c", dtype=policy() if rounds else None
+        ),
+    ):
+        layer.build((2, 4))
+        layer.bias.assign(bias)
+        wanted = bias.astype(ml_dtypes.bfloat16) if rounds else bias
+        found = np.asarray(layer(np.zeros((2, 4), F32)))
+        assert np.array_equal(found, np.stack([wanted.astype(F32)] * 2))
+
+
 def test_one_history_is_for_one_call_in_a_step(batches: list[tuple[Any, Any]]) -> None:
     layer = graphc.layers.Dense(8, dtype=policy())
     inputs = graphc.Input((8,))

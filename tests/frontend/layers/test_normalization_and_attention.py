@@ -195,6 +195,9 @@ def test_normalization_adapts(axis: Any, keras: Any, recorded: Any, rng: Any) ->
     assert_close(np.asarray(layer(data)), y)
     for ours, wanted in zip(layer.get_weights(), (mean, variance, count), strict=True):
         assert_close(ours, wanted)
+    kept = {None: (1, 1, 1), -1: (1, 1, 4), (1, 2): (1, 3, 4)}[axis]
+    assert layer.mean.shape == layer.variance.shape == kept
+    assert_close(layer.mean.reshape(mean.shape), mean)
     inverse = layers.Normalization(axis=axis, invert=True)
     inverse.adapt([(data[:3], None), (data[3:], None)])
     assert_close(np.asarray(inverse(y)), data)

@@ -214,3 +214,66 @@ def test_zeros_infinities_and_nan_are_numpys(name: str) -> None:
         wanted = getattr(np, name)(a, b)
         found = getattr(ops, name)(a, b).numpy()
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_integers_that_the_dtype_cannot_hold_are_compared() -> None:
+    bytes_ = np.uint8([0, 3, 255])
+    for number in (-1, 3, 256, -(2**40)):
+        for name in ("equal", "less", "greater_equal"):
+            compared = getattr(np, name)
+            found = getattr(ops, name)
+            np.testing.assert_array_equal(
+                found(bytes_, number), compared(bytes_, np.int64(number))
+            )
+            np.testing.assert_array_equal(
+                found(number, bytes_), compared(np.int64(number), bytes_)
+            )
+
+
+@pytest.mark.parametrize("name", ["int32", "uint8", "int8"])
+def test_remainders_of_zero_are_zero(name: str) -> None:
+    a, b = np.array([7, 5, 0, 3], name), np.array([0, 3, 0, 2], name)
+    for function in (ops.mod, ops.fmod):
+        np.testing.assert_array_equal(function(a, b), [0, 2, 0, 1])
+    np.testing.assert_array_equal(ops.mod(a, 0), np.zeros(4))
+
+
+@pytest.mark.parametrize("offset", [1, -1, 2, -3, 9, -9])
+def test_diagonals_beyond_a_matrix_are_empty(offset: int) -> None:
+    for x in (X, X[:0], X[:, :0], np.stack([X, X])):
+        wanted = np.diagonal(x, offset)
+        np.testing.assert_array_equal(ops.diagonal(x, offset), wanted)
+        np.testing.assert_array_equal(ops.trace(x, offset), wanted.sum(-1))
+
+
+def test_differences_of_more_than_there_is_are_empty() -> None:
+    for n in range(5):
+        np.testing.assert_array_equal(ops.diff(X, n), np.diff(X, n))
+    with pytest.raises(GraphError, match="Received: n=-1"):
+        ops.diff(X, -1)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_nan_is_behind_all_numbers(side: Any) -> None:
+    numbers = np.float32([0, 1, np.inf, np.nan, np.nan])
+    values = np.float32([np.nan, 0.5, np.inf, 2, -np.inf])
+    found = ops.searchsorted(numbers, values, side)
+    np.testing.assert_array_equal(found, np.searchsorted(numbers, values, side))
+
+
+@pytest.mark.parametrize(
+    "subscripts", ["ij->ji", "ij->", "ii->i", "ij,jk,kl->il", "ij,k->i", "ij,ij->ij"]
+)
+def test_sums_of_products_of_int8_are_int32(subscripts: str) -> None:
+    terms = subscripts.partition("->")[0].split(",")
+    operands = [np.full((3, 3)[: len(term)], 99, np.int8) for term in terms]
+    found = ops.einsum(subscripts, *operands)
+    wanted = np.einsum(subscripts, *(x.astype(np.int32) for x in operands))
+    assert found.dtype == "int32"
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_shapes_are_arrays_too() -> None:
+    for function in (ops.zeros, ops.ones, ops.empty):
+        assert function(np.array([2, 3])).shape == (2, 3)
+    assert ops.full(np.array([2]), 1.0).shape == (2,)

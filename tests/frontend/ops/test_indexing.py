@@ -131,6 +131,11 @@ def test_scatters_along_unknown_sizes() -> None:
     assert_close(evaluated(add_at, X), wanted)
 
 
+def test_places_of_scatters_count_from_the_end() -> None:
+    found = ops.scatter([[-1], [0], [9], [-5]], np.float32([1, 2, 3, 4]), (4,))
+    np.testing.assert_array_equal(found, [2, 0, 0, 1])
+
+
 def test_wrong_scatters() -> None:
     with pytest.raises(GraphError, match="Received: reduction='mean'"):
         ops.scatter_update(X, [[0]], X[:1], reduction="mean")
@@ -138,6 +143,8 @@ def test_wrong_scatters() -> None:
         ops.scatter_update(X, [[0, 0, 0, 0]], np.float32([1]))
     with pytest.raises(GraphError, match="Expected `num_segments`"):
         ops.segment_sum(X, np.int32([0, 1, 0, 1, 0]))
+    with pytest.raises(GraphError, match=r"Expected numbers\. Received: bool"):
+        ops.segment_max(X > 0, np.int32([0, 1, 0, 1, 0]), num_segments=2)
 
 
 def test_take_along_axis_needs_equal_ranks() -> None:

@@ -7,11 +7,13 @@ from graphc.frontend.training.data.batch import (
 )
 from graphc.frontend.training.data.batches import Batches
 from graphc.frontend.training.data.py_dataset import PyDataset
+from graphc.frontend.training.data.time_series import timeseries_dataset_from_array
 
 __all__ = [
     "Batches",
     "PyDataset",
     "convert_batch",
     "pack_x_y_sample_weight",
+    "timeseries_dataset_from_array",
     "unpack_x_y_sample_weight",
 ]
