@@ -21,7 +21,6 @@ from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Proposal, Rewriter, full, owner
-from graphc.passes.sweep import sweep
 
 Array = np.ndarray[Any, Any]
 
@@ -55,7 +54,8 @@ class ConstantFolding(GraphPass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         folder = _Folder(self, rewriter)
         made = rewriter.ledger.count
-        for node in sweep(graph, rewriter):
+        for node in graph.nodes:
+            rewriter.ledger.visits += 1
             folder.visit(node)
         return rewriter.ledger.count > made
 

@@ -41,7 +41,9 @@ class Journal:
         for node in dict.fromkeys(self.touched[self._since :]):
             if node.graph is graph:
                 found.add(node)
-                found.update(user for r in node.results for user, _ in r.uses)
-                makers = [o.node for o in node.operands if isinstance(o, Value)]
-                found.update(maker for maker in makers if maker is not None)
+                for result in node.results:
+                    found.update([user for user, _ in result.uses])
+                for operand in node.operands:
+                    if isinstance(operand, Value) and operand.node is not None:
+                        found.add(operand.node)
         return found

@@ -258,7 +258,7 @@ def rewrite_greedily(graph: Graph, rewriter: Rewriter, rules: RuleSet) -> bool:
     effects = Effects()
     ledger = rewriter.ledger
     most, made = ledger.visits + MAX_VISITS * (len(graph) + 100), ledger.count
-    for node in sweep(graph, rewriter, again=True):
+    for node in sweep(graph, rewriter):
         if ledger.visits > most:
             raise PassError(f"{rewriter.pass_name}: the rules do not come to an end")
         if is_dead(node, effects):

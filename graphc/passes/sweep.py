@@ -9,7 +9,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.passes.rewrite import Rewriter
 
 
-def sweep(graph: Graph, rewriter: Rewriter, again: bool = False) -> Iterator[Node]:
+def sweep(graph: Graph, rewriter: Rewriter) -> Iterator[Node]:
     """The nodes of `graph`, in order, that a pass of local rewrites has to look at.
 
     All of them, or if the pass has ended before in this compile, those near what was
@@ -20,7 +20,6 @@ def sweep(graph: Graph, rewriter: Rewriter, again: bool = False) -> Iterator[Nod
     Args:
         graph: The graph.
         rewriter: What the pass rewrites with, between one node and the next.
-        again: Whether to come back to nodes that are touched after their turn.
     """
     due = rewriter.journal.due(graph)
     queue = deque(graph.nodes)
@@ -31,8 +30,6 @@ def sweep(graph: Graph, rewriter: Rewriter, again: bool = False) -> Iterator[Nod
         if node in due or node is graph.return_node:
             return
         if node not in ahead:
-            if not again:
-                return
             queue.append(node)
         due.add(node)
 
