@@ -90,7 +90,9 @@ class Why:
     """A graph after the passes, with what these decided.
 
     Nodes are named by their value (``%h``, or ``%3`` as the graph prints), by the path
-    of a layer (``encoder/dense``), or by an op (``reduce_sum``).
+    of a layer (``encoder/dense``), by an op (``reduce_sum``), or as answers name them: a
+    kernel or a called graph is ``@name``, and a value that passes made ``%3@name``, with
+    the number that it has in the graph of that name after the passes.
 
     Args:
         graph: A graph without dimension symbols; it stays as it is.
@@ -228,7 +230,7 @@ class Why:
         Raises:
             GraphError: If it stands for nothing in the graph after the passes.
         """
-        if name.startswith("@") and any(p.kernel == name for p in self._places):
+        if "@" in name and any(p.kernel == name for p in self._places):
             return {name}
         wanted = self._numbered.get(name, name)
         found = {p.kernel for p in self._places if _fits(p.node, wanted)}
@@ -273,11 +275,12 @@ class Why:
     @cached_property
     def _apart(self) -> dict[tuple[str, ...], Reason]:
         """Why kernels are not one with those that read what they make."""
-        return {
-            refusal.kernels: Reason(" and ".join(refusal.kernels), refusal.reason)
-            for refusal in self._refusals
-            if refusal.rule == FUSE and refusal.kernels
-        }
+        found: dict[tuple[str, ...], Reason] = {}
+        for refusal in self._refusals:
+            if refusal.rule == FUSE and refusal.kernels:
+                pair = tuple(_unique(name, refusal.graph) for name in refusal.kernels)
+                found[pair] = Reason(" and ".join(pair), refusal.reason)
+        return found
 
     def _way(self, starts: set[str], ends: set[str]) -> list[Reason]:
         """The reasons along a shortest way of values; empty if there is none."""
@@ -398,14 +401,21 @@ def _places(graph: Graph) -> Iterator[_Place]:
             if any(graph.module.graphs[n].attributes.get(FUSED) for n in called):
                 continue
             first = names[node.results[0]] if node.results else node.op.name
-            yield _Place(f"@{each.name}" if is_kernel else first, node)
+            alone = _unique(first, each.name)
+            yield _Place(f"@{each.name}" if is_kernel else alone, node)
+
+
+def _unique(name: str, graph: str) -> str:
+    """What a node that is in no kernel is called where there are several graphs."""
+    return f"{name}@{graph}" if name[1:].isdecimal() else name
 
 
 def _names(node: Node) -> list[str]:
     """What a node may be called."""
     path = node.location.path if node.location else None
     values = [f"%{r.name}" for r in node.results if r.name]
-    return [*values, node.op.name, *([path] if path else [])]
+    called = [f"@{name}" for name in node.op.graph_names(node)]
+    return [*values, node.op.name, *called, *([path] if path else [])]
 
 
 def _fits(node: Node, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +155,24 @@ def test_measured_times_are_compared_with_the_roofline():
     )
     reasons = asked.slow("negate", doubled).reasons
     assert [reason.text.endswith("50% of the roofline") for reason in reasons] == [True]
+
+
+def test_what_answers_name_can_be_asked_for():
+    """Numbers of values are another's in each graph, and after the passes."""
+    file = Path(__file__).parents[2] / "benchmarks" / "graphs" / "lstm_training.gir"
+    asked = graphc.why(parse(file.read_text(encoding="utf-8")))
+    answers = 0
+    for refusal in asked.report.ledger.refusals:
+        if refusal.rule != "fuse" or not refusal.kernels:
+            continue
+        first, second = (
+            f"{name}@{refusal.graph}" if name[1:].isdecimal() else name
+            for name in refusal.kernels
+        )
+        (reason,) = asked.not_fused(first, second).reasons
+        assert reason.subject == f"{first} and {second}"
+        assert reason.text == refusal.reason
+        answers += 1
+    assert answers > 20
+    (call,) = asked.not_fused("@body_forward", "@body_forward").reasons
+    assert call.text == "has nodes of both"
