@@ -90,9 +90,9 @@ def find_pass(name: str) -> bool:
 
 
 def known_passes() -> list[str]:
-    """The names of all passes, those that installed packages declare included."""
-    declared = [entry.name for entry in entry_points(group="graphc.passes")]
-    return [*PASSES, *EXTRAS, *declared]
+    """The names of all passes, and of those that installed packages may add."""
+    declared = () if _CLOSED.get() else entry_points(group="graphc.passes")
+    return [*PASSES, *EXTRAS, *(entry.name for entry in declared)]
 
 
 def _import_extra(name: str) -> None:

@@ -409,7 +409,7 @@ def test_untrusted_code_is_not_even_parsed(
 
     with monkeypatch.context() as patched:
         for module, name in (
-            (loading, "_packed"), (triton_runtime, "unpack"), (xla_runtime, "unpack"),
+            (loading, "read_program"), (triton_runtime, "unpack"), (xla_runtime, "unpack"),
             (triton_packing, "unpack_plan"), (plan_json, "plan_from_json"),
             (xla_export, "artifact_text"),
         ):  # fmt: skip

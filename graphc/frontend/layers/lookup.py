@@ -43,6 +43,21 @@ class HostLayer(Layer):
             )
         return self.call(inputs)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer made from what `get_config` returned.
+
+        Raises:
+            ValueError: If it names a file: configs come out of files that may be
+                anybody's, and must not make a program read others.
+        """
+        if isinstance(config.get("vocabulary"), (str, bytes)):
+            raise ValueError(
+                f"Expected a config of {cls.__name__} with the vocabulary itself, not"
+                f" the name of a file. Received: {str(config['vocabulary'])[:80]!a}"
+            )
+        return super().from_config(config)
+
 
 def rows_of(data: Any) -> Iterable[Any]:
     """The rows of an array or a list, or of batches of them."""

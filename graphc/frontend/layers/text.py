@@ -201,4 +201,4 @@ class TextVectorization(HostLayer):
         ngrams = config.get("ngrams")
         if isinstance(ngrams, list):
             config = {**config, "ngrams": tuple(ngrams)}
-        return cls(**config)
+        return super().from_config(config)

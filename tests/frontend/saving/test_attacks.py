@@ -177,13 +177,14 @@ def a_cases() -> Iterator[Case]:
     yield "A11-vast", weights(vast, b"1234"), "do not cover the file"
     yield "A11-units", lambda f: f.layer_config(units=2**40), "1099511627776"
     for i, source in enumerate(("/etc/hostname", "http://127.0.0.1:9/x", "/dev/zero")):
-        yield (
-            f"A12-lookup-{i}",
-            lambda f, s=source: f.layer(
-                class_name="StringLookup", config={"vocabulary": s}
-            ),
-            "unknown layer|made as its config|does not fit",
-        )
+        for name in ("StringLookup", "IntegerLookup", "TextVectorization"):
+            yield (
+                f"A12-{name}-{i}",
+                lambda f, s=source, n=name: f.layer(
+                    class_name=n, config={"vocabulary": s}
+                ),
+                "made as its config says",
+            )
         yield (
             f"A12-weights-{i}",
             lambda f, s=source: f.layer(
