@@ -112,17 +112,7 @@ class ConvLSTMCell(LSTMCell):
 class _ConvLSTM(GatedLayer):
     """An LSTM whose inputs, outputs and states are grids (Shi et al., 2015).
 
-    Args:
-        filters: The number of channels of the output and of each state.
-        kernel_size: The size of the window: an integer, or one for each dimension.
-        strides: By how many positions the window moves over the inputs.
-        padding: ``"valid"`` or ``"same"``, for the inputs; states keep their size.
-        data_format: ``"channels_last"`` or ``"channels_first"``.
-        dilation_rate: How far apart the window's positions are.
-        activation: Of candidate and output, a name or a function.
-        recurrent_activation: Of the gates.
-        use_bias: Whether to add a bias.
-        **keywords: More arguments of `LSTMCell` and of `RNN`.
+    See `ConvLSTM2D` for the arguments.
     """
 
     cell_class = ConvLSTMCell
