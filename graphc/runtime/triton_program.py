@@ -302,9 +302,17 @@ class TritonProgram:
     def _results(self, held: Sequence[DeviceArray]) -> list[DeviceArray]:
         """Arrays for the results; some are the arrays of donated parameters."""
         return [
-            held[region] if region < len(held) else self._result(number, type)
+            self._retyped(held[region], type)
+            if region < len(held)
+            else self._result(number, type)
             for number, (type, region) in enumerate(self.plan.results)
         ]
+
+    def _retyped(self, array: DeviceArray, type: TensorType) -> DeviceArray:
+        """The memory of an array as a result, which may be its reshape."""
+        if array.type == type:
+            return array
+        return DeviceArray(self.device, array.address, type, owner=array)
 
     def _result(self, number: int, type: TensorType) -> DeviceArray:
         if number not in self._small:

@@ -132,6 +132,12 @@ def test_donated_state_is_updated_in_place():
     assert made.plan.aliased == 2 * 8 * 4 * 4
 
 
+def test_a_result_that_is_a_donated_array_in_another_shape():
+    made = planned(lambda w: ops.reshape(w, (1, 8, 4)), (8, 4), donate=(0,))
+    assert made.plan.results[0][1] == 0
+    assert made.copies == 0
+
+
 def test_donated_state_that_is_read_later_is_overwritten_last():
     made = planned(lambda w: (w + 1.0, ops.sum(w)), (8, 4), donate=(0,))
     assert made.plan.results[0][1] == 0
