@@ -15,6 +15,7 @@ from graphc.ir.ops import (
     abs_,
     add,
     and_,
+    attention,
     broadcast_in_dim,
     compare,
     concatenate,
@@ -89,6 +90,10 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "through floats to i8": (
         lambda x: convert(convert(x, dtype="f64"), dtype="i8"),
         ("i32[8]",),
+    ),
+    "scaled queries": (
+        lambda q, k, v: attention(multiply(q, 0.3), k, v),
+        ("f32[1,3,2,8]", "f32[1,5,2,8]", "f32[1,5,2,2]"),
     ),
     "transpose twice": (
         lambda x: transpose(transpose(x, permutation=[1, 2, 0]), permutation=[0, 2, 1]),

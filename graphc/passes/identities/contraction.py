@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.ir.graph import Node
-from graphc.ir.opdef import Kind, Trait
+from graphc.ir.opdef import Trait
 from graphc.ir.ops import (
     add,
     broadcast_in_dim,
@@ -217,7 +217,8 @@ def convolution_of_padded(node: Node) -> Replacement:
 
 
 @RULES.rule(
-    Kind.CONTRACTION,
+    "dot_general",
+    "convolution",
     numerics=REASSOCIATES,
     examples=[
         *example(
