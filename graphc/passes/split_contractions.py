@@ -22,6 +22,7 @@ from graphc.ir.ops import (
 from graphc.ir.ops.convolutions import parse_labels
 from graphc.ir.types import F32, DType
 from graphc.ir.values import Operand
+from graphc.passes.fusion.parallelism import PROCESSORS
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.kernel_gradients import sums_by_place
 from graphc.passes.rewrite import Proposal, Rewriter
@@ -49,7 +50,7 @@ class SplitContractions(GraphPass):
 
     name: ClassVar[str] = "split_contractions"
 
-    processors: int = 132
+    processors: int = PROCESSORS
     least_terms: int = 256
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:

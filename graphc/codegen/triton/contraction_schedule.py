@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from graphc.codegen.triton.schedule import PROCESSORS, Schedule, power_of_two
+from graphc.codegen.triton.schedule import Schedule, power_of_two
+from graphc.passes.fusion.parallelism import PROCESSORS
 
 SHARED_MEMORY = 227 * 1024
 """Bytes of shared memory that one program may take on sm_90."""

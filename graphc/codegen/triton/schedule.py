@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PROCESSORS = 132
-"""Multiprocessors that programs run on at the same time on an H100 or H200."""
+from graphc.passes.fusion.parallelism import PROCESSORS
 
 WIDE_BLOCK = 1024
 """Elements of a pointwise tile: 8 for each thread of 4 warps, loads of 16 bytes."""
@@ -109,9 +108,8 @@ def reduction_schedule(
     else:
         x_block = min(64, power_of_two(kept))
         while x_block > LEAST_BESIDE and kept < PROCESSORS * x_block:
-            x_block //= (
-                2  # As above; then each program has more of its columns at once.
-            )
+            # As above; then each program has more of its columns at once.
+            x_block //= 2
         if ordered or whole <= TILE // x_block:
             r_block = whole
         else:
