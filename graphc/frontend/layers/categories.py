@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc.frontend import ops
 from graphc.frontend.layers.adapted_normalization import batches_of
-from graphc.frontend.layers.core import positive_integer
+from graphc.frontend.layers.core import one_of, positive_integer
 from graphc.frontend.layers.layer import Layer
 
 _ENCODINGS = ("one_hot", "multi_hot", "count")
@@ -23,12 +23,7 @@ def check_mode(given: str, accepted: tuple[str, ...]) -> str:
         ValueError: For another one.
     """
     mode = {"binary": "multi_hot", "tf-idf": "tf_idf"}.get(given, given)
-    if mode not in accepted:
-        raise ValueError(
-            f"Expected `output_mode` to be one of {', '.join(accepted)}."
-            f" Received: output_mode={given!r}"
-        )
-    return mode
+    return mode if mode in accepted else one_of("output_mode", given, accepted)
 
 
 def _encoded(numbers: Any, mode: str, depth: int, dtype: str, weights: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
@@ -22,6 +22,20 @@ def positive_integer(name: str, given: Any) -> int:
         raise ValueError(
             f"Invalid value for argument `{name}`. Expected a positive integer."
             f" Received: {name}={given}"
+        )
+    return given
+
+
+def one_of(name: str, given: Any, accepted: Sequence[str]) -> str:
+    """`given`, after checking that it is one of the words that an argument accepts.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if given not in accepted:
+        raise ValueError(
+            f"Expected `{name}` to be one of {', '.join(accepted)}."
+            f" Received: {name}={given!r}"
         )
     return given
 

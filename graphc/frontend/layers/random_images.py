@@ -11,22 +11,13 @@ import math
 from typing import Any
 
 from graphc.frontend import ops, random
-from graphc.frontend.layers.core import positive_integer
+from graphc.frontend.layers.core import one_of, positive_integer
 from graphc.frontend.layers.images import ImageLayer
 from graphc.frontend.ops import image_warping
 
 _MODES = ("horizontal", "vertical", "horizontal_and_vertical")
 _FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 _INTERPOLATIONS = ("nearest", "bilinear")
-
-
-def _one_of(name: str, given: Any, accepted: tuple[str, ...]) -> str:
-    if given not in accepted:
-        raise ValueError(
-            f"Expected `{name}` to be one of {', '.join(accepted)}."
-            f" Received: {name}={given!r}"
-        )
-    return given
 
 
 def _bounds(
@@ -202,7 +193,7 @@ class RandomFlip(_RandomImageLayer):
         **keywords: Any,
     ) -> None:
         super().__init__(seed, data_format, **keywords)
-        self.mode = _one_of("mode", mode, _MODES)
+        self.mode = one_of("mode", mode, _MODES)
 
     def drawn(self, images: Any) -> dict[str, Any]:
         """Which images are flipped."""
@@ -237,8 +228,8 @@ class _RandomAffine(_RandomImageLayer):
         **keywords: Any,
     ) -> None:
         super().__init__(seed, data_format, **keywords)
-        self.fill_mode = _one_of("fill_mode", fill_mode, _FILL_MODES)
-        self.interpolation = _one_of("interpolation", interpolation, _INTERPOLATIONS)
+        self.fill_mode = one_of("fill_mode", fill_mode, _FILL_MODES)
+        self.interpolation = one_of("interpolation", interpolation, _INTERPOLATIONS)
         self.fill_value = fill_value
 
     def coefficients(self, images: Any) -> list[Any]:
