@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.ops import (
-    value_and_gradient,
-)
+from graphc.ir.ops import value_and_gradient
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
@@ -38,3 +36,15 @@ class Autodiff(GraphPass):
                 rewriter.expand(node, "expand")
         rewriter.listener = None
         return rewriter.ledger.count > made
+
+
+def is_differentiated(graph: Graph) -> bool:
+    """Whether a gradient of this graph is still to be taken."""
+    return any(
+        reached is graph
+        for each in graph.module.graphs.values()
+        for node in each.nodes
+        if node.op is value_and_gradient
+        for name in node.op.graph_names(node)
+        for reached in graph.module.graphs[name].reachable()
+    )

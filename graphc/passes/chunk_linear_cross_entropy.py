@@ -223,6 +223,7 @@ def _body(
     """The graph of one step: of a chunk, and of sums so far."""
     module = owner(node).module
     graph = Graph(module.fresh_name(f"{node.op.name}_chunk"), module)
+    graph.ranges = dict(owner(node).ranges)
     totals = [graph.add_parameter(carry.type) for carry in carries]
     elements = {
         name: graph.add_parameter(x.type.with_shape(x.type.shape[1:]), name)

@@ -10,7 +10,8 @@ from typing import ClassVar, final
 from graphc.ir.errors import PassError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import OpDef
-from graphc.ir.ops import OPS, value_and_gradient
+from graphc.ir.ops import OPS
+from graphc.passes.autodiff import is_differentiated
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.numerics import EXACT, REASSOCIATES, Numerics, approx
 from graphc.passes.rewrite import Rewriter
@@ -80,7 +81,7 @@ class Decompose(GraphPass):
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         found: list[Node] = []
         made = rewriter.ledger.count
-        rules = _OWN_GRADIENTS if _is_differentiated(graph) else {}
+        rules = _OWN_GRADIENTS if is_differentiated(graph) else {}
         rewriter.listener = found.append
         found += graph.reversed_nodes()
         while found:
@@ -95,15 +96,3 @@ class Decompose(GraphPass):
     def _lowers(self, node: Node) -> bool:
         op = node.op
         return op.is_composite and op.name not in self.keep and not op.graph_names(node)
-
-
-def _is_differentiated(graph: Graph) -> bool:
-    """Whether a gradient of this graph is still to be taken."""
-    return any(
-        reached is graph
-        for each in graph.module.graphs.values()
-        for node in each.nodes
-        if node.op is value_and_gradient
-        for name in node.op.graph_names(node)
-        for reached in graph.module.graphs[name].reachable()
-    )

@@ -19,6 +19,7 @@ from graphc.ir.ops import (
 )
 from graphc.ir.ops.along_axes import widen
 from graphc.ir.values import Operand, Value
+from graphc.passes.autodiff import is_differentiated
 from graphc.passes.graph_pass import GraphPass, register
 from graphc.passes.rewrite import Proposal, Rewriter
 
@@ -38,6 +39,9 @@ class SplitAttention(GraphPass):
 
     def run(self, graph: Graph, rewriter: Rewriter) -> bool:
         made = rewriter.ledger.count
+        if is_differentiated(graph):
+            # The pieces have no gradients.
+            return False
         for node in graph.nodes:
             rewriter.ledger.visits += 1
             if node.op is attention_gradient:
