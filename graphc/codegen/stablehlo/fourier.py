@@ -6,7 +6,7 @@ from graphc.codegen.stablehlo.function import FunctionWriter, Lowering
 from graphc.codegen.stablehlo.text import ints, type_text
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Ints
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, product
 
 
 def _complex_text(type: TensorType) -> str:
@@ -28,14 +28,31 @@ def fft(f: FunctionWriter, node: Node, *, kind: str, lengths: Ints) -> None:
     if kind != "RFFT":
         given = _complex_text(x)
         name = f.define(f"stablehlo.complex {name} : {given}", "complex")
+    pairs = returned if kind == "IRFFT" else _complex_text(result)
     text = f"stablehlo.fft {name}, type = {kind}, length = {ints(lengths)}"
-    if kind == "IRFFT":
-        f.assign(node, f"{text} : ({given}) -> {returned}")
-        return
-    pairs = _complex_text(result)
     found = f.define(f"{text} : ({given}) -> {pairs}", "transform")
+    found, flat = _in_a_row(f, found, pairs, result)
+    back = f"({flat}) -> {pairs}"
+    if kind == "IRFFT":
+        f.assign(node, f"stablehlo.reshape {found} : {back}")
+        return
+    found = f.define(f"stablehlo.reshape {found} : {back}", "transform")
     for part, each in zip(("real", "imag"), node.results, strict=True):
         f.assign_value(each, f"stablehlo.{part} {found} : ({pairs}) -> {returned}")
+
+
+def _in_a_row(
+    f: FunctionWriter, name: str, pairs: str, type: TensorType
+) -> tuple[str, str]:
+    """What is called `name` as one row, and its type, which has but one layout.
+
+    XLA on CPU transforms into its usual layout only, and yet asks for others where the
+    result goes into a factorization of matrices: it aborts with an internal error.
+    """
+    row = type.with_shape((product(type.shape),))
+    flat = type_text(row) if pairs == type_text(type) else _complex_text(row)
+    name = f.define(f"stablehlo.reshape {name} : ({pairs}) -> {flat}", "row")
+    return f.define(f"stablehlo.optimization_barrier {name} : {flat}", "row"), flat
 
 
 LOWERINGS: dict[str, Lowering] = {"fft": fft}

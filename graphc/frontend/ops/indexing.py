@@ -14,6 +14,7 @@ from graphc.frontend.ops.operands import (
     TensorLike,
     axis_of,
     broadcast_shape,
+    check_one_of,
     materialize,
     read,
     refuse,
@@ -53,10 +54,14 @@ def as_indices(x: TensorLike) -> Value:
     return refuse(f"Expected integer indices. Received: {indices.type}")
 
 
-def counted_from_front(indices: Value, x: Value, axis: int) -> Value:
+def counted_from_front(indices: Any, x: Value, axis: int) -> Any:
     """`indices` into an axis of `x`, with those below 0 counted from its end."""
-    if indices.dtype.kind == "uint":
+    literal = isinstance(indices, Literal)
+    if indices.dtype.kind == "uint" or (literal and indices.value >= 0):
         return indices
+    known = x.shape[axis]
+    if literal and isinstance(known, int):
+        return Literal(indices.value + known, indices.dtype)
     size = ir_ops.dimension_size(x, axis=axis)
     if indices.dtype is not I32:
         size = ir_ops.convert(size, dtype=indices.dtype)
@@ -389,19 +394,22 @@ def unravel_index(indices: TensorLike, shape: Any) -> tuple[Tensor, ...]:
 # -- slices at places that are computed ------------------------------------------------
 
 
-def _starts(start_indices: Any, rank: int) -> list[Any]:
-    """The start of each axis as an int32 scalar."""
+def _starts(start_indices: Any, x: Value) -> list[Any]:
+    """The start along each axis of `x` as an int32 scalar."""
+    rank = x.type.rank
     if isinstance(start_indices, (Tensor, np.ndarray)):
         row = value(start_indices, "int32")
         if row.type.shape != (rank,):
             refuse(f"Expected {rank} start indices. Received: {row.type}")
-        return [
+        starts = [
             ir_ops.reshape(ir_ops.slice_(row, start=[i], limit=[i + 1]), shape=[])
             for i in range(rank)
         ]
-    if not isinstance(start_indices, Sequence) or len(start_indices) != rank:
+    elif isinstance(start_indices, Sequence) and len(start_indices) == rank:
+        starts = [value(start, "int32") for start in start_indices]
+    else:
         refuse(f"Expected {rank} start indices. Received: {start_indices!r}")
-    return [value(start, "int32") for start in start_indices]
+    return [counted_from_front(start, x, axis) for axis, start in enumerate(starts)]
 
 
 @op
@@ -411,12 +419,12 @@ def slice(inputs: TensorLike, start_indices: Any, shape: Any) -> Tensor:
     Args:
         inputs: A tensor.
         start_indices: The first position along each axis: a tensor [rank] or a
-            sequence of integers and scalars. They are limited so that the part lies
-            inside.
+            sequence of integers and scalars. Those below 0 count from the end; then
+            they are limited so that the part lies inside.
         shape: The sizes of the part.
     """
     operand = read(inputs)
-    starts = _starts(start_indices, operand.type.rank)
+    starts = _starts(start_indices, operand)
     return tensor(ir_ops.dynamic_slice(operand, *starts, sizes=shape_of(shape)))
 
 
@@ -431,7 +439,7 @@ def slice_update(inputs: TensorLike, start_indices: Any, updates: TensorLike) ->
     """
     operand = read(inputs)
     update = materialize(value(updates, operand.dtype.long_name))
-    starts = _starts(start_indices, operand.type.rank)
+    starts = _starts(start_indices, operand)
     return tensor(ir_ops.dynamic_update_slice(operand, update, *starts))
 
 
@@ -494,11 +502,7 @@ def scatter_update(
     Raises:
         GraphError: For another reduction.
     """
-    if reduction not in _MODES:
-        refuse(
-            "Expected None, 'add', 'mul', 'max' or 'min'. "
-            f"Received: reduction={reduction!r}"
-        )
+    check_one_of("reduction", reduction, _MODES)
     operand = read(inputs)
     update = materialize(value(updates, operand.dtype.long_name))
     places = _places(indices, operand)

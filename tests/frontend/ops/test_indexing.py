@@ -57,6 +57,31 @@ def test_keys_mean_what_they_mean_in_numpy() -> None:
         )
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("starts", [(-2, 1, -6), (-9, 9, -1), (4, -4, 0)])
+def test_starts_below_0_count_from_the_end(starts: tuple[int, ...], known: bool):
+    shape = (2, 1, 3)
+    # Then they are limited, as those of jax.lax.dynamic_slice are.
+    counted = np.where(np.less(starts, 0), np.add(starts, X.shape), starts)
+    first = np.clip(counted, 0, np.subtract(X.shape, shape))
+    part = tuple(map(slice, first, first + shape))
+    given = starts if known else np.int32(starts)
+    np.testing.assert_array_equal(ops.slice(X, given, shape), X[part])
+    wanted = X.copy()
+    wanted[part] = 0
+    found = ops.slice_update(X, given, np.zeros(shape, np.float32))
+    np.testing.assert_array_equal(found, wanted)
+    symbolic = evaluated(lambda x: ops.slice(x, starts, shape), X)
+    np.testing.assert_array_equal(symbolic, X[part])
+
+
+def test_scalars_are_one_row_where_keras_takes_them_so():
+    np.testing.assert_array_equal(ops.argsort(2.0), [0])
+    np.testing.assert_array_equal(ops.repeat(2.0, 3, axis=0), [2, 2, 2])
+    with pytest.raises(GraphError, match="Received: axis=-1 for a tensor of rank 0"):
+        ops.sort(2.0)
+
+
 @pytest.mark.parametrize(
     "key",
     [
