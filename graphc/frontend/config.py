@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphc.frontend.arguments import one_of
 from graphc.frontend.dtype_policies import dtype_policy, set_dtype_policy
 from graphc.frontend.dtypes import floatx, set_floatx
 
@@ -89,12 +90,7 @@ def standardize_data_format(data_format: str | None) -> str:
     """
     if data_format is None:
         return _settings.image_data_format
-    if data_format not in DATA_FORMATS:
-        raise ValueError(
-            "Expected 'channels_last' or 'channels_first'. "
-            f"Received: data_format={data_format!r}"
-        )
-    return data_format
+    return one_of("data_format", data_format, DATA_FORMATS)
 
 
 def enable_interactive_logging() -> None:

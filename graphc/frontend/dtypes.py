@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
 from graphc.ir.dims import SymbolicDim
 from graphc.ir.errors import GraphError
 from graphc.ir.types import DTYPES, dtype
@@ -44,11 +45,7 @@ def set_floatx(value: str) -> None:
         ValueError: If `value` is none of these.
     """
     global _floatx
-    if value not in FLOATX:
-        raise ValueError(
-            f"Expected one of {', '.join(FLOATX)}. Received: value={value}"
-        )
-    _floatx = value
+    _floatx = one_of("value", value, FLOATX)
 
 
 def standardize_dtype(of: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
 from graphc.frontend.dtypes import is_float, standardize_dtype
 from graphc.frontend.initial_values import Draw, Recipe, draw
 from graphc.frontend.naming import snake_case
@@ -310,21 +311,12 @@ class VarianceScaling(RecipeInitializer):
         super().__init__(seed)
         if not scale > 0:
             raise ValueError(f"`scale` must be positive. Received: scale={scale}")
-        if mode not in MODES:
-            raise ValueError(
-                f"Expected `mode` to be one of {', '.join(MODES)}. Received: mode={mode}"
-            )
         distribution = distribution.lower()
         if distribution == "normal":
             distribution = "truncated_normal"
-        if distribution not in DISTRIBUTIONS:
-            raise ValueError(
-                f"Expected `distribution` to be one of {', '.join(DISTRIBUTIONS)}. "
-                f"Received: distribution={distribution}"
-            )
         self.scale = scale
-        self.mode = mode
-        self.distribution = distribution
+        self.mode = one_of("mode", mode, MODES)
+        self.distribution = one_of("distribution", distribution, DISTRIBUTIONS)
         self.input_axes = input_axes
         self.output_axes = output_axes
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
 from graphc.frontend.dtypes import floatx
 from graphc.ir.types import dtype as ir_dtype
 
@@ -95,11 +96,8 @@ def pad_sequences(
     array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    for name, side in (("padding", padding), ("truncating", truncating)):
-        if side not in ("pre", "post"):
-            raise ValueError(
-                f"Expected `{name}` to be 'pre' or 'post'. Received: {name}={side!r}"
-            )
+    one_of("padding", padding, ("pre", "post"))
+    one_of("truncating", truncating, ("pre", "post"))
     rows: list[Array] = []
     for sequence in sequences:
         if not hasattr(sequence, "__len__"):

@@ -6,6 +6,7 @@ import math
 from typing import Any, Self
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.naming import snake_case
 from graphc.frontend.registry import Registry
 
@@ -134,12 +135,8 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        if mode not in ("rows", "columns"):
-            raise ValueError(
-                f"Expected `mode` to be 'rows' or 'columns'. Received: mode={mode!r}"
-            )
         self.factor = _factor("factor", factor)
-        self.mode = mode
+        self.mode = one_of("mode", mode, ("rows", "columns"))
 
     def __call__(self, x: Any) -> Any:
         """The penalty on a matrix.

@@ -9,6 +9,7 @@ from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from graphc.frontend import trees
+from graphc.frontend.arguments import one_of
 from graphc.frontend.callees import Callee, captured_operands, traced_callee
 from graphc.frontend.dispatch import op
 from graphc.frontend.ops.control_flow import filled, wrapped
@@ -56,12 +57,7 @@ class RematScope:
         output_size_threshold: int = 1024,
         layer_names: Sequence[str] | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise ValueError(
-                f"Expected `mode` to be one of {', '.join(map(repr, MODES))}."
-                f" Received: mode={mode!r}"
-            )
-        self.mode = mode
+        self.mode = one_of("mode", mode, MODES)
         self.output_size_threshold = output_size_threshold
         self.layer_names = tuple(layer_names or ())
         self._tokens: list[Token[tuple[RematScope, ...]]] = []

@@ -112,5 +112,5 @@ def test_floatx() -> None:
     assert dtypes.floatx() == "bfloat16"
     assert dtypes.result_type("int32", float) == "bfloat16"
     assert dtypes.standardize_dtype(None) == "bfloat16"
-    with pytest.raises(ValueError, match=r"Expected one of bfloat16.*value=int32"):
+    with pytest.raises(ValueError, match=r"one of 'bfloat16'.*value='int32'"):
         dtypes.set_floatx("int32")

@@ -172,9 +172,9 @@ def test_get():
         (lambda: initializers.VarianceScaling(scale=-1), "scale=-1"),
         (
             lambda: initializers.VarianceScaling(mode="fan"),
-            "fan_avg. Received: mode=fan",
+            "'fan_avg'. Received: mode='fan'",
         ),
-        (lambda: initializers.VarianceScaling(distribution="x"), "distribution=x"),
+        (lambda: initializers.VarianceScaling(distribution="x"), "distribution='x'"),
         (lambda: initializers.RandomNormal(seed="x"), "seed='x'"),
         (lambda: initializers.RandomNormal()((2,), dtype="int32"), "dtype=int32"),
         (lambda: initializers.Orthogonal()((3,)), r"shape=\(3,\) of rank 1"),

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
+
 __all__ = ["Objective"]
 
 Direction = Literal["min", "max"]
@@ -46,13 +48,9 @@ class Objective:
     def __init__(
         self, owner: str, monitor: str, mode: str = "auto", min_delta: float = 0.0
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(
-                f"Expected `mode` to be 'auto', 'min' or 'max'. Received: mode={mode!r}"
-            )
         self.owner = owner
         self.monitor = monitor
-        self.mode = mode
+        self.mode = one_of("mode", mode, ("auto", "min", "max"))
         self.min_delta = abs(min_delta)
         self._warned = False
 

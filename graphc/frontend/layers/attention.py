@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from graphc.frontend import constraints, initializers, ops, random, regularizers
-from graphc.frontend.layers.core import positive_integer
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.layers.einsum_dense import EinsumDense
 from graphc.frontend.layers.layer import Layer
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import one_of, positive_integer
 from graphc.frontend.layers.adapted_normalization import batches_of
-from graphc.frontend.layers.core import one_of, positive_integer
 from graphc.frontend.layers.layer import Layer
 
 _ENCODINGS = ("one_hot", "multi_hot", "count")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
+from graphc.frontend.arguments import one_of, positive_integer
 from graphc.frontend.config import standardize_data_format
-from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
 
@@ -213,12 +213,7 @@ class BaseConv(Layer):
 
 def _padding(given: Any, rank: int) -> str:
     accepted = ("valid", "same", "causal") if rank == 1 else ("valid", "same")
-    lowered = str(given).lower()
-    if lowered not in accepted:
-        raise ValueError(
-            f"Invalid `padding`. Expected one of {accepted}. Received: padding={given!r}"
-        )
-    return lowered
+    return one_of("padding", str(given).lower(), accepted)
 
 
 class _PlainConv(BaseConv):

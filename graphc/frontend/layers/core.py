@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from graphc.frontend import activations, constraints, initializers, ops, regularizers
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.dtypes import is_float
 from graphc.frontend.layers.float8 import Float8Layer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
-
-
-def positive_integer(name: str, given: Any) -> int:
-    """`given`, after checking that it is a positive integer.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(given, bool) or not isinstance(given, int) or given <= 0:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Expected a positive integer."
-            f" Received: {name}={given}"
-        )
-    return given
-
-
-def one_of(name: str, given: Any, accepted: Sequence[str]) -> str:
-    """`given`, after checking that it is one of the words that an argument accepts.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if given not in accepted:
-        raise ValueError(
-            f"Expected `{name}` to be one of {', '.join(accepted)}."
-            f" Received: {name}={given!r}"
-        )
-    return given
 
 
 class Dense(Float8Layer):

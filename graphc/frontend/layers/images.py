@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.config import standardize_data_format
-from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.ops import image
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.keras_tensor import symbolic_leaves
 from graphc.frontend.layers.categories import check_mode
-from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.tracing import current_trace
 from graphc.ir.errors import GraphError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.config import standardize_data_format
 from graphc.frontend.layers.convolution import refuse_empty, sizes
 from graphc.frontend.layers.input_spec import InputSpec
@@ -39,12 +40,7 @@ class _Pooling(Layer):
         self.pool_size = sizes("pool_size", pool_size, self.rank)
         given = self.pool_size if strides is None else strides
         self.strides = sizes("strides", given, self.rank)
-        if padding not in ("valid", "same"):
-            raise ValueError(
-                "Expected `padding` to be 'valid' or 'same'."
-                f" Received: padding={padding!r}"
-            )
-        self.padding = padding
+        self.padding = one_of("padding", padding, ("valid", "same"))
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from graphc.frontend import ops, random
-from graphc.frontend.layers.core import one_of, positive_integer
+from graphc.frontend.arguments import one_of, positive_integer
 from graphc.frontend.layers.images import ImageLayer
 from graphc.frontend.ops import image_warping
 

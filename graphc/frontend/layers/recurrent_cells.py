@@ -15,8 +15,8 @@ from graphc.frontend import (
     regularizers,
     trees,
 )
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.layers.call_spec import accepts
-from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.layers.registry import LAYERS
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.config import standardize_data_format
 from graphc.frontend.layers.convolution import sizes
 from graphc.frontend.layers.input_spec import InputSpec
@@ -131,10 +132,7 @@ class _ConvLSTM(GatedLayer):
         use_bias: bool = True,
         **keywords: Any,
     ) -> None:
-        if str(padding).lower() not in ("valid", "same"):
-            raise ValueError(
-                f"Expected `padding` to be 'valid' or 'same'. Received: {padding=}"
-            )
+        one_of("padding", str(padding).lower(), ("valid", "same"))
         super().__init__(
             filters,
             activation,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.config import standardize_data_format
-from graphc.frontend.layers.core import positive_integer
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
 from graphc.ir.types import product

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import ops, random
+from graphc.frontend.arguments import one_of
 from graphc.frontend.layers.layer import Layer
 
 
@@ -145,12 +146,7 @@ class Attention(SoftAttention):
         **keywords: Any,
     ) -> None:
         super().__init__(use_scale, dropout, seed, **keywords)
-        if score_mode not in ("dot", "concat"):
-            raise ValueError(
-                "Invalid value for argument score_mode. Expected 'dot' or 'concat'. "
-                f"Received: score_mode={score_mode!r}"
-            )
-        self.score_mode = score_mode
+        self.score_mode = one_of("score_mode", score_mode, ("dot", "concat"))
 
     def build(self, input_shape: Any) -> None:
         """Creates the scale of scores, and for sums their weight."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import ops, trees
+from graphc.frontend.arguments import one_of
 from graphc.frontend.layers.call_spec import accepts
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.layers.registry import LAYERS
@@ -171,11 +172,6 @@ class Bidirectional(Layer):
     ) -> None:
         super().__init__(**keywords)
         check_layer(self, "layer", layer)
-        if merge_mode not in _MERGE_MODES:
-            raise ValueError(
-                f"`merge_mode` must be one of {_MERGE_MODES}. Received:"
-                f" merge_mode={merge_mode!r}"
-            )
         self.forward_layer = _copied(layer, "forward")
         if backward_layer is None:
             backwards = not layer.go_backwards
@@ -184,7 +180,7 @@ class Bidirectional(Layer):
         self._check_pair()
         for direction in (self.forward_layer, self.backward_layer):
             direction.zero_output_for_mask = layer.return_sequences
-        self.merge_mode = merge_mode
+        self.merge_mode = one_of("merge_mode", merge_mode, _MERGE_MODES)
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences
         self.return_state = layer.return_state

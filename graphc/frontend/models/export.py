@@ -11,6 +11,7 @@ import numpy as np
 
 from graphc.files.container import checked_path
 from graphc.frontend import trees
+from graphc.frontend.arguments import one_of
 from graphc.frontend.execution import (
     ARTIFACT_SUFFIX,
     ArtifactSource,
@@ -73,11 +74,7 @@ def model_source(model: Model, kind: str) -> ArtifactSource:
     Raises:
         ValueError: For an unknown kind, or if types are not known yet.
     """
-    if kind not in KINDS:
-        raise ValueError(
-            f"Expected `kind` to be one of {KINDS}. Received: kind={kind!r}"
-        )
-    program = step_program(model, kind)
+    program = step_program(model, one_of("kind", kind, KINDS))
     paths = {id(v): path for path, v in canonical_paths(model).items()}
     source = program_source(program, model.name, kind, paths)
     if kind != "predict" or not model.has_function():

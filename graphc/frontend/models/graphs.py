@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphc.frontend import trees
+from graphc.frontend.arguments import one_of
 from graphc.frontend.initial_values import Draw, initial_values_graph
 from graphc.frontend.keras_tensor import KerasTensor, normalized_types
 from graphc.frontend.layers.graph_layer import GraphCalls
@@ -23,10 +24,7 @@ BLOCKS = {"train_block": "train_step", "eval_block": "eval_step"}
 
 def model_graph(model: Model, kind: str, batch_size: int | None = None) -> Graph:
     """The graph of one of a model's steps; see `Model.graph`."""
-    if kind not in (*KINDS, *BLOCKS):
-        raise ValueError(
-            f"Expected `kind` to be one of {(*KINDS, *BLOCKS)}. Received: kind={kind!r}"
-        )
+    one_of("kind", kind, (*KINDS, *BLOCKS))
     if kind == "init":
         return _init_graph(model)
     program = step_program(model, BLOCKS.get(kind, kind))

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.config import DATA_FORMATS
 from graphc.frontend.dispatch import op
 from graphc.frontend.ops.operands import (
     TensorLike,
     axes_of,
     axis_of,
+    check_one_of,
     materialize,
     promote,
     read,
@@ -539,8 +541,7 @@ def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
     Returns:
         One tensor per coordinate.
     """
-    if indexing not in ("xy", "ij"):
-        refuse(f"Expected 'xy' or 'ij'. Received: indexing={indexing!r}")
+    check_one_of("indexing", indexing, ("xy", "ij"))
     rows = [ir_ops.reshape(r, shape=[product(r.shape)]) for r in map(read, x)]
     places = list(range(len(rows)))
     if indexing == "xy" and len(rows) > 1:
@@ -587,13 +588,13 @@ def repeat(x: TensorLike, repeats: Any, axis: int | None = None) -> Tensor:
         x: A tensor.
         repeats: How often, an integer for all elements or a list with one for each
             along the axis.
-        axis: The axis, or None for all elements in one row.
+        axis: The axis, or None for all elements in one row, as those of a scalar.
 
     Raises:
         GraphError: If there is neither one number nor one per element.
     """
     operand = read(x)
-    if axis is None:
+    if axis is None or not operand.type.rank:
         operand = reshaped(operand, [product(operand.shape)])
         axis = 0
     along = axis_of(axis, operand.type.rank)
@@ -632,6 +633,7 @@ def pad(
     Raises:
         GraphError: For other modes, or sizes that do not fit.
     """
+    check_one_of("mode", mode, ("constant", "reflect", "symmetric", "edge"))
     operand = read(x)
     widths = _pad_widths(pad_width, operand.type.rank)
     if mode != "constant":
@@ -667,11 +669,6 @@ def _pad_widths(pad_width: Any, rank: int) -> list[tuple[Dim, Dim]]:
 
 def _padded_by_itself(x: Value, widths: Sequence[tuple[Dim, Dim]], mode: str) -> Value:
     """`x` padded with its own elements, mirrored or repeated from the edge."""
-    if mode not in ("reflect", "symmetric", "edge"):
-        refuse(
-            "Expected 'constant', 'reflect', 'symmetric' or 'edge'. "
-            f"Received: mode={mode!r}"
-        )
     for axis, width in enumerate(widths):
         size = x.shape[axis]
         if width == (0, 0):
@@ -753,9 +750,7 @@ def depth_to_space(
 def _is_channels_first(x: Value, block_size: int, data_format: str) -> bool:
     if block_size < 1:
         refuse(f"Expected a block size of 1 or more. Received: block_size={block_size}")
-    if x.type.rank != 4 or data_format not in ("channels_last", "channels_first"):
-        refuse(
-            "Expected images of rank 4, 'channels_last' or 'channels_first'. Received: "
-            f"{x.type}, data_format={data_format!r}"
-        )
+    check_one_of("data_format", data_format, DATA_FORMATS)
+    if x.type.rank != 4:
+        refuse(f"Expected images of rank 4. Received: {x.type}")
     return data_format == "channels_first"

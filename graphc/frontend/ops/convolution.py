@@ -13,6 +13,7 @@ from graphc.frontend.dispatch import op
 from graphc.frontend.ops.arrangement import cut_out, permuted
 from graphc.frontend.ops.operands import (
     TensorLike,
+    check_one_of,
     floats,
     materialize,
     promote,
@@ -82,10 +83,9 @@ def paddings(
     the last one is added on both sides, the odd element behind.
     """
     padding = padding.lower()
+    check_one_of("padding", padding, ("valid", "same"))
     if padding == "valid":
         return [(0, 0)] * len(sizes)
-    if padding != "same":
-        refuse(f"Expected 'valid' or 'same'. Received: padding={padding!r}")
     pairs: list[Pair] = []
     for size, window, stride in zip(sizes, windows, strides, strict=True):
         if isinstance(size, int):
@@ -356,11 +356,10 @@ def _transpose_padding(
     A result of full length has ``window - 1`` elements added on both sides.
     """
     padding = padding.lower()
+    check_one_of("padding", padding, ("valid", "same"))
     if padding == "valid":
         more = max(stride - window, 0) if extra is None else extra
         return window - 1, window - 1 + more
-    if padding != "same":
-        refuse(f"Expected 'valid' or 'same'. Received: padding={padding!r}")
     room = stride - 2 if extra is None else window % 2 - 2 + extra
     total = window + room
     low = min((total + 1) // 2, window - 1)

@@ -33,7 +33,7 @@ from graphc.frontend.ops.indexing import (
     take_along_axis,
 )
 from graphc.frontend.ops.logic import logical_and, logical_not, where
-from graphc.frontend.ops.operands import TensorLike, floats, refuse
+from graphc.frontend.ops.operands import TensorLike, check_one_of, floats, refuse
 from graphc.frontend.ops.reduction import argmax, argsort, cumsum, max, sum
 from graphc.frontend.ops.subscripts import einsum
 from graphc.frontend.tensor import Tensor
@@ -181,13 +181,9 @@ def ctc_decode(
     logits = _logits(inputs, "inputs")
     blank = logits.shape[2] - 1 if mask_index is None else mask_index
     over = _ends(sequence_lengths, logits.shape[1])
+    check_one_of("strategy", strategy, ("greedy", "beam_search"))
     if strategy == "greedy":
         return _greedy(logits, over, merge_repeated, blank)
-    if strategy != "beam_search":
-        refuse(
-            "Expected `strategy` to be 'greedy' or 'beam_search'."
-            f" Received: strategy={strategy!r}"
-        )
     return _beam_search(logits, over, beam_width, top_paths, blank)
 
 

@@ -13,6 +13,7 @@ from graphc.frontend.ops.linalg import matmul
 from graphc.frontend.ops.operands import (
     TensorLike,
     broadcast_shape,
+    check_one_of,
     floats,
     materialize,
     promote,
@@ -274,8 +275,7 @@ def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     Raises:
         GraphError: For another mode.
     """
-    if mode not in ("reduced", "complete"):
-        refuse(f"Expected 'reduced' or 'complete'. Received: mode={mode!r}")
+    check_one_of("mode", mode, ("reduced", "complete"))
     operand = _matrices(x)
     q, r = ir_ops.qr(widen(operand), full_matrices=mode == "complete")
     return _in_dtype_of(operand, q), _in_dtype_of(operand, r)

@@ -22,6 +22,7 @@ from graphc.frontend.ops.convolution import (
 from graphc.frontend.ops.core import saturate_cast
 from graphc.frontend.ops.operands import (
     TensorLike,
+    check_one_of,
     floats,
     matched,
     read,
@@ -191,13 +192,8 @@ def resize(
 
 
 def _check_resize(interpolation: str, crop: bool, pad: bool, fill_mode: str) -> None:
-    if interpolation not in _RESIZE:
-        refuse(
-            f"Expected one of {', '.join(_RESIZE)}. "
-            f"Received: interpolation={interpolation!r}"
-        )
-    if fill_mode != "constant":
-        refuse(f"Expected 'constant'. Received: fill_mode={fill_mode!r}")
+    check_one_of("interpolation", interpolation, _RESIZE)
+    check_one_of("fill_mode", fill_mode, ("constant",))
     if crop and pad:
         refuse(
             "Expected one of `crop_to_aspect_ratio` and `pad_to_aspect_ratio`. "
@@ -248,8 +244,7 @@ def scale_and_translate(
     Raises:
         GraphError: For another method, or sizes that do not fit.
     """
-    if method not in _KERNELS:
-        refuse(f"Expected one of {', '.join(_KERNELS)}. Received: method={method!r}")
+    check_one_of("method", method, _KERNELS)
     found = floats(images)
     if len(output_shape) != found.type.rank:
         refuse(f"Expected {found.type.rank} sizes. Received: {output_shape=}")

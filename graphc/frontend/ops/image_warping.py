@@ -14,7 +14,7 @@ from graphc.frontend.ops import arrangement, creation, elementwise, logic
 from graphc.frontend.ops.decompositions import solve
 from graphc.frontend.ops.image import gaussian_blur, image_axes
 from graphc.frontend.ops.indexing import get_item
-from graphc.frontend.ops.operands import TensorLike, floats, read, refuse
+from graphc.frontend.ops.operands import TensorLike, check_one_of, floats, read, refuse
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import ops as ir_ops
@@ -76,10 +76,7 @@ def _sampled(
 
     Dimensions of x behind those that are read at places are kept.
     """
-    if fill_mode not in _INSIDE:
-        refuse(
-            f"Expected one of {', '.join(_INSIDE)}. Received: fill_mode={fill_mode!r}"
-        )
+    check_one_of("fill_mode", fill_mode, _INSIDE)
     sizes = x.shape[len(batch) :]
     kept = x.ndim - len(batch) - len(places)
     total: Any = None
@@ -167,10 +164,7 @@ def _channels_last(images: TensorLike, data_format: str | None) -> tuple[Tensor,
 
 
 def _order(interpolation: str) -> int:
-    if interpolation not in _ORDERS:
-        refuse(
-            f"Expected 'nearest' or 'bilinear'. Received: interpolation={interpolation!r}"
-        )
+    check_one_of("interpolation", interpolation, _ORDERS)
     return _ORDERS[interpolation]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
 from graphc.frontend.dtypes import is_float, result_type, standardize_dtype
 from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import current_trace, tensor, value
@@ -31,6 +32,14 @@ def refuse(
     trace = current_trace()
     location = Location.capture(trace.builder.path if trace is not None else None)
     raise GraphError(message, received=received, location=location, hint=hint)
+
+
+def check_one_of(name: str, given: Any, accepted: Iterable[Any]) -> None:
+    """Refuses what is none of the values that an argument accepts."""
+    try:
+        one_of(name, given, accepted)
+    except ValueError as error:
+        refuse(str(error))
 
 
 # -- dtypes ----------------------------------------------------------------------------
@@ -198,6 +207,11 @@ def axis_of(axis: int, rank: int, name: str = "axis") -> int:
         position = axis.__index__()
     except AttributeError:
         refuse(f"Expected `{name}` to be an integer. Received: {name}={axis!r}")
+    if not rank:
+        refuse(
+            f"Expected a tensor with dimensions, since `{name}` is given. "
+            f"Received: {name}={axis} for a tensor of rank 0"
+        )
     if not -rank <= position < rank:
         refuse(
             f"Expected `{name}` to be in {-rank}..{rank - 1} for a tensor of rank "

@@ -14,6 +14,7 @@ from graphc.frontend.ops.operands import (
     TensorLike,
     axes_of,
     axis_of,
+    check_one_of,
     floats,
     materialize,
     promote,
@@ -510,9 +511,11 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
 
     Args:
         x: A tensor.
-        axis: The axis, or None for all elements in one row.
+        axis: The axis, or None for all elements in one row, as those of a scalar.
     """
-    return tensor(sorted_places(*_lined(x, axis))[1])
+    x = tensor(read(x))
+    lined = _lined(x, axis if x.ndim else None)
+    return tensor(sorted_places(*lined)[1])
 
 
 @op
@@ -604,8 +607,7 @@ def searchsorted(
     Raises:
         GraphError: If the sequence is not of rank 1 or `side` is neither.
     """
-    if side not in ("left", "right"):
-        refuse(f"Expected 'left' or 'right'. Received: side={side!r}")
+    check_one_of("side", side, ("left", "right"))
     sequence, found = map(materialize, promote(sorted_sequence, values))
     if sequence.type.rank != 1:
         refuse(f"Expected a sequence of rank 1. Received: {sequence.type}")

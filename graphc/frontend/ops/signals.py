@@ -10,7 +10,14 @@ from graphc.frontend.dispatch import op
 from graphc.frontend.ops import arrangement, elementwise, logic, reduction
 from graphc.frontend.ops.arrangement import cut_out
 from graphc.frontend.ops.indexing import take
-from graphc.frontend.ops.operands import TensorLike, floats, promote, read, refuse
+from graphc.frontend.ops.operands import (
+    TensorLike,
+    check_one_of,
+    floats,
+    promote,
+    read,
+    refuse,
+)
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import Literal, Value
@@ -185,8 +192,7 @@ def _window(window: Any, length: int, fft_length: int, dtype: str) -> Tensor:
             f"Received: sequence_length={length}, fft_length={fft_length}"
         )
     if isinstance(window, str):
-        if window not in _WINDOWS:
-            refuse(f"Expected 'hann' or 'hamming'. Received: window={window!r}")
+        check_one_of("window", window, _WINDOWS)
         # Periodic: one more place, which is left out.
         window = _WINDOWS[window](length + 1)[:-1]
     weights = tensor(value(np.ones(fft_length) if window is None else window, dtype))

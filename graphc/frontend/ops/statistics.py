@@ -14,6 +14,7 @@ from graphc.frontend.ops.operands import (
     TensorLike,
     axes_of,
     axis_of,
+    check_one_of,
     floats,
     matched,
     materialize,
@@ -55,8 +56,7 @@ def _quantiles(
     x: TensorLike, levels: Value, axis: Axis, method: str, keepdims: bool, skip: bool
 ) -> Tensor:
     """The quantiles of x at levels in 0..1; `skip` passes over nan."""
-    if method not in _METHODS:
-        refuse(f"Expected one of {', '.join(_METHODS)}. Received: method={method!r}")
+    check_one_of("method", method, _METHODS)
     if levels.type.rank > 1:
         refuse(f"Expected levels of rank 0 or 1. Received: q: {levels.type}")
     operand = floats(x)
@@ -293,11 +293,9 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
         GraphError: For other ranks and modes.
     """
     a, b = (materialize(v) for v in promote(x1, x2, also=[float]))
-    if a.type.rank != 1 or b.type.rank != 1 or mode not in ("valid", "same", "full"):
-        refuse(
-            "Expected tensors of rank 1 and a mode 'valid', 'same' or 'full'. "
-            f"Received: {a.type}, {b.type}, mode={mode!r}"
-        )
+    check_one_of("mode", mode, ("valid", "same", "full"))
+    if a.type.rank != 1 or b.type.rank != 1:
+        refuse(f"Expected tensors of rank 1. Received: {a.type}, {b.type}")
     longer, shorter = a.shape[0], b.shape[0]
     if not isinstance(longer, int) or not isinstance(shorter, int):
         refuse(f"Expected tensors of known sizes. Received: {a.type}, {b.type}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of
 from graphc.frontend.config import is_interactive_logging_enabled
 from graphc.frontend.training.data import Batches, unpack_x_y_sample_weight
 from graphc.ir.errors import NonFiniteError
@@ -63,11 +64,7 @@ def verbosity(verbose: Any) -> int:
     """
     if verbose == "auto":
         return 1 if is_interactive_logging_enabled() else 2
-    if verbose not in (0, 1, 2):
-        raise ValueError(
-            f"Expected `verbose` to be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
-        )
-    return int(verbose)
+    return int(one_of("verbose", verbose, ("auto", 0, 1, 2)))
 
 
 def as_validation(data: Any, batch_size: int | None, steps: int | None) -> Batches:

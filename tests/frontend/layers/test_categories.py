@@ -190,7 +190,7 @@ def test_texts_become_rows_of_numbers(tmp_path: Path) -> None:
         (
             lambda: layers.CategoryEncoding(3, output_mode="int"),
             ValueError,
-            "Expected `output_mode` to be one of one_hot",
+            "Expected `output_mode` to be one of 'one_hot'",
         ),
         (
             lambda: layers.CategoryEncoding(3)(ROWS, count_weights=ROWS),

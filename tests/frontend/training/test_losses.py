@@ -238,7 +238,7 @@ def test_own_loss(rng: np.random.Generator):
         ),
         (
             lambda: losses.MeanSquaredError("average"),
-            r"Invalid value for argument `reduction`.*reduction='average'",
+            r"Expected `reduction` to be one of .*reduction='average'",
         ),
         (lambda: losses.get("mee"), r"identifier='mee'. Did you mean 'mse'\?"),
         (lambda: losses.get(3), r"Expected a name, a config or a callable.*=3"),

@@ -348,7 +348,7 @@ def test_direction():
         ),
         (lambda: metrics.BinaryAccuracy(threshold=1.5), r"threshold=1.5"),
         (lambda: metrics.Precision(thresholds=[0.5, 2]), r"\[0, 1\].*\[2\]"),
-        (lambda: metrics.AUC(curve="PRC"), r"ROC, PR. Received: curve='PRC'"),
+        (lambda: metrics.AUC(curve="PRC"), r"'ROC', 'PR'. Received: curve='PRC'"),
         (lambda: metrics.AUC(num_thresholds=1), r"num_thresholds=1"),
         (lambda: metrics.AUC(num_labels=3), r"num_labels=3, multi_label=False"),
         (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.arguments import one_of, positive_integer
 from graphc.frontend.training.data.arrays import Array, model_dtype, to_array
 from graphc.frontend.training.data.batch import (
     Batch,
@@ -15,12 +16,7 @@ from graphc.frontend.training.data.batch import (
     map_arrays,
     pack_x_y_sample_weight,
 )
-from graphc.frontend.training.data.source import (
-    BatchSource,
-    check_positive,
-    permutation,
-    positions,
-)
+from graphc.frontend.training.data.source import BatchSource, permutation, positions
 from graphc.frontend.training.data.weights import (
     class_weights_to_sample_weights,
     match_sample_weights,
@@ -63,12 +59,8 @@ class ArraySource(BatchSource):
         class_weight: Mapping[int, float] | None = None,
         key: int = 0,
     ) -> None:
-        check_positive(batch_size=batch_size)
-        if shuffle not in (True, False, "batch"):
-            raise ValueError(
-                "Expected `shuffle` to be True, False or 'batch'. "
-                f"Received: shuffle={shuffle!r}"
-            )
+        positive_integer("batch_size", batch_size)
+        one_of("shuffle", shuffle, (True, False, "batch"))
         x, y, sample_weight = map_arrays(to_array, (x, y, sample_weight))
         if class_weight:
             sample_weight = class_weights_to_sample_weights(

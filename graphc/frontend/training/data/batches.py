@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.seeds import global_seed, next_draw, random_key
 from graphc.frontend.training.data.array_source import ArraySource, split_validation
 from graphc.frontend.training.data.arrays import is_array_like
 from graphc.frontend.training.data.batch import Batch
 from graphc.frontend.training.data.iterable_source import IterableSource
 from graphc.frontend.training.data.py_dataset import PyDataset, PyDatasetSource
-from graphc.frontend.training.data.source import BatchSource, check_positive
+from graphc.frontend.training.data.source import BatchSource
 
 __all__ = ["Batches"]
 
@@ -61,7 +62,7 @@ class Batches:
         seed: int | None = None,
     ) -> None:
         if steps is not None:
-            check_positive(steps=steps)
+            positive_integer("steps", steps)
         self._held_out: Batch | None = None
         self._epoch: Generator[Any, None, None] | None = None
         key = _shuffle_key(seed) if shuffle else 0

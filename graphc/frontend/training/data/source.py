@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import operator
 from collections.abc import Generator
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from graphc.frontend.training.data.arrays import Array
 
-__all__ = ["BatchSource", "check_positive", "permutation", "positions"]
+__all__ = ["BatchSource", "permutation", "positions"]
 
 
 class BatchSource(abc.ABC):
@@ -43,19 +42,6 @@ class BatchSource(abc.ABC):
         Raises:
             ValueError: If a batch is malformed or there is none.
         """
-
-
-def check_positive(**arguments: Any) -> None:
-    """Raises a ValueError unless the one argument given is a positive integer."""
-    ((name, value),) = arguments.items()
-    try:
-        positive = operator.index(value) > 0 and not isinstance(value, bool)
-    except TypeError:
-        positive = False
-    if not positive:
-        raise ValueError(
-            f"Expected `{name}` to be a positive integer. Received: {name}={value!r}"
-        )
 
 
 def permutation(length: int, key: int, turn: int) -> Array:

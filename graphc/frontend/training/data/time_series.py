@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from graphc.frontend.arguments import positive_integer
 from graphc.frontend.training.data.arrays import to_array
 from graphc.frontend.training.data.py_dataset import PyDataset
-from graphc.frontend.training.data.source import check_positive
 
 
 class TimeSeries(PyDataset):
@@ -85,10 +85,10 @@ def timeseries_dataset_from_array(
         (array([[0, 2, 4],
                [1, 3, 5]]), array([ 0, 10]))
     """
-    check_positive(sequence_length=sequence_length)
-    check_positive(sequence_stride=sequence_stride)
-    check_positive(sampling_rate=sampling_rate)
-    check_positive(batch_size=batch_size)
+    positive_integer("sequence_length", sequence_length)
+    positive_integer("sequence_stride", sequence_stride)
+    positive_integer("sampling_rate", sampling_rate)
+    positive_integer("batch_size", batch_size)
     used = slice(start_index, end_index)
     steps = to_array(data)[used]
     known = None if targets is None else to_array(targets)[used]

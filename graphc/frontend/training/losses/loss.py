@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from graphc.frontend import dtype_policies, ops, trees
+from graphc.frontend.arguments import one_of
 from graphc.frontend.dtypes import floatx
 from graphc.frontend.naming import auto_name, snake_case
 from graphc.frontend.registry import Registry
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.tracing import name_scope
 from graphc.frontend.training.losses.reduction import (
-    check_reduction,
+    REDUCTIONS,
     mask_of,
     match_ranks,
     reduce_weighted,
@@ -50,7 +51,7 @@ class Loss:
         dtype: Any = None,
     ) -> None:
         self.name = name or auto_name(snake_case(type(self).__name__))
-        self.reduction = check_reduction(reduction)
+        self.reduction = one_of("reduction", reduction, REDUCTIONS)
         self.dtype_policy = dtype_policies.get(dtype or floatx())
 
     @property

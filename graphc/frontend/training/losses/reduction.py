@@ -23,20 +23,6 @@ REDUCTIONS = (
 MEANS = ("sum_over_batch_size", "mean")
 
 
-def check_reduction(reduction: str | None) -> str | None:
-    """`reduction` after checking it.
-
-    Raises:
-        ValueError: If there is no such reduction.
-    """
-    if reduction not in REDUCTIONS:
-        raise ValueError(
-            "Invalid value for argument `reduction`. Expected one of "
-            f"{', '.join(map(str, REDUCTIONS))}. Received: reduction={reduction!r}"
-        )
-    return reduction
-
-
 def mask_of(x: Any) -> Any:
     """The mask that a layer attached to its output, or None."""
     return getattr(x, "_keras_mask", None)

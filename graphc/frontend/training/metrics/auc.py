@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.frontend import config, ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.training.metrics.confusion import confusion_counts
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
 from graphc.frontend.variables import Variable
@@ -63,26 +64,16 @@ class AUC(Metric):
         from_logits: bool = False,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        if curve not in CURVES:
-            raise ValueError(
-                f"Expected `curve` to be one of {', '.join(CURVES)}. "
-                f"Received: curve={curve!r}"
-            )
-        if summation_method not in SUMMATIONS:
-            raise ValueError(
-                f"Expected `summation_method` to be one of {', '.join(SUMMATIONS)}. "
-                f"Received: summation_method={summation_method!r}"
-            )
         if num_labels is not None and not multi_label:
             raise ValueError(
                 "`num_labels` is needed only when `multi_label` is True. "
                 f"Received: num_labels={num_labels}, multi_label=False"
             )
-        self.curve = curve
+        self.curve = one_of("curve", curve, CURVES)
         self.multi_label = multi_label
         self.num_labels = num_labels
         self.label_weights = None if label_weights is None else list(label_weights)
-        self.summation_method = summation_method
+        self.summation_method = one_of("summation_method", summation_method, SUMMATIONS)
         self.from_logits = from_logits
         self.init_thresholds = thresholds
         self.num_thresholds, self.thresholds = _thresholds(num_thresholds, thresholds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import config, ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
 
 AVERAGES = (None, "micro", "macro", "weighted")
@@ -50,11 +51,6 @@ class FBetaScore(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        if average not in AVERAGES:
-            raise ValueError(
-                f"Expected `average` to be one of {', '.join(map(str, AVERAGES))}."
-                f" Received: average={average!r}"
-            )
         if not isinstance(beta, float) or beta <= 0:
             raise ValueError(
                 f"Expected `beta` to be a float above 0. Received: beta={beta!r}"
@@ -66,7 +62,7 @@ class FBetaScore(Metric):
                 "Expected `threshold` to be a float above 0 and at most 1."
                 f" Received: threshold={threshold!r}"
             )
-        self.average = average
+        self.average = one_of("average", average, AVERAGES)
         self.beta = beta
         self.threshold = threshold
         self._built = False

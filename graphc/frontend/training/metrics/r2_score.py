@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphc.frontend import ops
+from graphc.frontend.arguments import one_of
 from graphc.frontend.training.losses.reduction import match_ranks
 from graphc.frontend.training.metrics.f_score import check_matrices
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
@@ -48,18 +49,14 @@ class R2Score(Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        if class_aggregation not in AGGREGATIONS:
-            raise ValueError(
-                "Expected `class_aggregation` to be one of"
-                f" {', '.join(map(str, AGGREGATIONS))}."
-                f" Received: class_aggregation={class_aggregation!r}"
-            )
         if num_regressors < 0:
             raise ValueError(
                 "Expected `num_regressors` to be at least 0."
                 f" Received: num_regressors={num_regressors}"
             )
-        self.class_aggregation = class_aggregation
+        self.class_aggregation = one_of(
+            "class_aggregation", class_aggregation, AGGREGATIONS
+        )
         self.num_regressors = num_regressors
         self.num_samples = self.add_variable((), "zeros", name="num_samples")
         self._built = False
