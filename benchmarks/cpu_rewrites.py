@@ -22,11 +22,13 @@ import numpy as np
 import graphc
 from benchmarks.cpu_models import WORKLOADS, cnn, trained
 from benchmarks.timing import interleaved, ratios
+from graphc import layers
 from graphc.ir import Graph, parse
 from graphc.passes.pipelines import SIMPLIFY_LATE, XLA
 
 BEFORE, AFTER = "before", "after"
 POOLS, DOTS, ORDER = "unroll_windows", "convolution_as_dot", "layout"
+SUMS, FLAT = "convolution_as_sums", "flatten_stored"
 REST = f"{POOLS},{DOTS}"
 
 
@@ -89,6 +91,49 @@ def convolution(
     )
 
 
+def depthwise(batch: int, side: int, width: int, size: int) -> Graph:
+    """A convolution of images, each feature by itself, and its gradients."""
+    inputs = graphc.Input((side, side, width))
+    layer = layers.DepthwiseConv2D(size, padding="same", use_bias=False)
+    model = graphc.Model(inputs, layer(inputs))
+    model.compile("sgd", "mse")
+    return model.graph("train_step", batch)
+
+
+def first_layers(batch: int, features: int, width: int, size: int) -> Graph:
+    """The first convolution of a network, with ReLU and pooling behind it."""
+    inputs = graphc.Input((28, 28, features))
+    x = layers.Conv2D(width, size, padding="same", activation="relu")(inputs)
+    return graphc.Model(inputs, layers.MaxPooling2D()(x)).graph("predict", batch)
+
+
+def small_cnn(kind: str) -> Graph:
+    """A small CNN for digits: two convolutions with ReLU and pooling."""
+    parts: list[Any] = []
+    for width in (16, 32):
+        parts.append(layers.Conv2D(width, 3, padding="same", activation="relu"))
+        parts.append(layers.MaxPooling2D())
+    rest = [layers.Flatten(), layers.Dense(10)]
+    model = graphc.Sequential([graphc.Input((28, 28, 1)), *parts, *rest])
+    return (model if kind == "predict" else trained(model)).graph(kind, 32)
+
+
+def mobile(kind: str) -> Graph:
+    """Depthwise and 1x1 convolutions in turn, with batch normalization."""
+
+    def normed(layer: Any, x: Any) -> Any:
+        return layers.ReLU(6.0)(layers.BatchNormalization()(layer(x)))
+
+    inputs = x = graphc.Input((32, 32, 3))
+    x = normed(layers.Conv2D(16, 3, 2, padding="same", use_bias=False), x)
+    for features, stride in ((32, 1), (64, 2), (64, 1), (128, 2)):
+        own = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)
+        x = normed(own, x)
+        x = normed(layers.Conv2D(features, 1, use_bias=False), x)
+    model = graphc.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    return (model if kind == "predict" else trained(model)).graph(kind, 16)
+
+
 def channels_first_block(batch: int, side: int, width: int) -> Graph:
     """Convolutions of 3x3 and 1x1 around a pooling, channels first, as importers see."""
     x, small = (f"f32[{batch},{width},{n},{n}]" for n in (side, side // 2))
@@ -140,6 +185,31 @@ ROWS = {
     "1x1 256>64 on 56x56, b1": Row(partial(convolution, 1, 56, 256, 64, 1), DOTS),
     "1x1 2048>512 on 7x7, b1": Row(partial(convolution, 1, 7, 2048, 512, 1), DOTS),
     "1x1 1024>256 on 14x14, b8": Row(partial(convolution, 8, 14, 1024, 256, 1), DOTS),
+    "first 3x3, 1>16, b32": Row(
+        partial(first_layers, 32, 1, 16, 3), f"{SUMS},{POOLS}", POOLS
+    ),
+    "first 3x3, 3>16, b32": Row(
+        partial(first_layers, 32, 3, 16, 3), f"{SUMS},{POOLS}", POOLS
+    ),
+    "first 3x3, 3>32, b32": Row(
+        partial(first_layers, 32, 3, 32, 3), f"{SUMS},{POOLS}", POOLS
+    ),
+    "first 5x5, 1>6, b32": Row(
+        partial(first_layers, 32, 1, 6, 5), f"{SUMS},{POOLS}", POOLS
+    ),
+    "depthwise 3x3, 64, 28x28, b8": Row(partial(depthwise, 8, 28, 64, 3), SUMS),
+    "depthwise 5x5, 96, 14x14, b8": Row(partial(depthwise, 8, 14, 96, 5), SUMS),
+    "small cnn": Row(partial(small_cnn, "predict"), f"{SUMS},{REST}", REST),
+    "small cnn, flattened apart": Row(
+        partial(small_cnn, "predict"), f"{SUMS},{REST},{FLAT}", f"{SUMS},{REST}"
+    ),
+    "small cnn step": Row(
+        partial(small_cnn, "train_step"), f"{SUMS},{REST},{FLAT}", REST
+    ),
+    "mobile": Row(partial(mobile, "predict"), f"{SUMS},{REST},{FLAT}", REST),
+    "mobile step": Row(
+        partial(mobile, "train_step"), f"{SUMS},{REST},{FLAT}", REST, inner=1
+    ),
     "resnet18 step": Row(partial(model, "resnet18"), DOTS, rounds=5, inner=1),
     "resnet50 b1": Row(partial(model, "resnet50 b1"), DOTS, inner=1),
     "refused: 3x3 128>128 on 28x28, b1": Row(

@@ -40,7 +40,7 @@ class Layer:
 LAYERS = {
     "ir": Layer({"ir"}, IR),
     "files": Layer({"ir", "files"}, IR),
-    "passes": Layer({"ir", "passes"}, IR | {"networkx"}),
+    "passes": Layer({"ir", "passes"}, IR),
     "passes/equivalent_forms.py": Layer({"ir", "passes"}, IR | {"egglog"}),
     "codegen": Layer({"ir", "passes", "codegen"}, IR),
     "runtime": Layer(
@@ -78,6 +78,7 @@ LAYERS |= dict.fromkeys(
 TOP = {*LAYERS, "cli", "__init__.py"}
 LAYERS["cli"] = Layer(TOP, FRONTEND | {"click", "sklearn", "pydoc_data"})
 LAYERS["__init__.py"] = Layer(TOP, set())
+LAYERS["__main__.py"] = Layer({"cli"}, set())
 
 LAZY_DOORS = {"__init__.py", "runtime/__init__.py", "artifacts/compiler.py"}
 JUNK_DRAWERS = {"utils", "helpers", "common", "misc"}

@@ -3,6 +3,7 @@
 In a guide, a block ``python file=NAME`` is (a part of) a file, a block ``python`` runs,
 and a block ``console`` holds commands with what they print, in which ``...`` stands for
 anything. Each guide runs in a process of its own, because it registers passes and ops.
+README.md and ARCHITECTURE.md run in `test_docstrings.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ GUIDES = (
     *("writing_a_pass.md", "writing_a_rule.md", "adding_an_op.md", "debugging.md"),
     "artifacts.md",
 )
+PAGES = ("keras.md", "memory.md", "numerics.md", "precision.md", "stablehlo_import.md")
+"""What has code but no commands."""
+EXAMPLES = sorted((DOCS.parent / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MAX_PASS_LINES = 30
 
@@ -61,14 +65,26 @@ def program(guide: str, directory: Path) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize(
+    "guide", [*GUIDES, *(pytest.param(page, marks=pytest.mark.slow) for page in PAGES)]
+)
 def test_guides_do_what_they_say(guide: str, tmp_path: Path):
     text = program(guide, tmp_path)
-    assert "run_command('graphc" in text
+    assert ("run_command('graphc" in text) == (guide in GUIDES)
     (tmp_path / "program.py").write_text(text, encoding="utf-8")
+    check_runs(tmp_path / "program.py", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(example: Path, tmp_path: Path):
+    check_runs(example, tmp_path)
+
+
+def check_runs(script: Path, directory: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "program.py"],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error", script],
+        cwd=directory,
         capture_output=True,
         text=True,
         check=False,

@@ -28,7 +28,10 @@ USUAL: Mapping[str, Any] = {
 MAX_GRAPH = 1 << 28
 """The largest text of a graph that artifacts hold, in bytes."""
 
-KINDS = ("predict", "train_step", "eval_step", "graph")
+STEPS = ("predict", "train_step", "eval_step")
+"""The steps of a model that are programs."""
+
+KINDS = (*STEPS, "graph")
 
 _KEYS = frozenset((
     *("name", "kind", "inputs", "outputs", "state", "written", "contract"),

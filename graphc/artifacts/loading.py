@@ -105,6 +105,7 @@ class Artifact:
         self._kept = kept
         self._programs: Programs | None = None
         self._executables: dict[Key, CallableProgram[Any]] = {}
+        self._dtypes = [type.dtype.numpy for type in self.inputs.values()]
         self._by_shapes: dict[tuple[tuple[int, ...], ...], Fitted] = {}
         self._state: list[Any] = [state[name] for name in contents.state]
         self._placed = False
@@ -219,8 +220,10 @@ class Artifact:
         given |= named
         if missing := [name for name in names if name not in given]:
             raise GraphError(f"inputs are missing: {', '.join(missing)}")
-        types = self.inputs
-        return [_array(given[name], name, types[name].dtype.numpy) for name in names]
+        return [
+            _array(given[name], name, dtype)
+            for name, dtype in zip(names, self._dtypes, strict=True)
+        ]
 
     def _serving(self, shapes: tuple[tuple[int, ...], ...]) -> Fitted:
         every = [*shapes, *(np.shape(array) for array in self._state)]

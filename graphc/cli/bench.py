@@ -53,7 +53,13 @@ from graphc.tuning.locked import compile_as_asked
     help="Another target, pipeline or lock file to take turns with. May be repeated.",
 )
 @click.option("--weights", help="The weights of an artifact that does not hold them.")
-@click.option("--rounds", type=click.IntRange(min=2), default=ROUNDS, show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=2),
+    default=ROUNDS,
+    show_default=True,
+    help="How often each is timed.",
+)
 @picks_clock
 @click.option(
     "--seed", default=0, show_default=True, help="What inputs are drawn from."

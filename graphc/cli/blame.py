@@ -18,7 +18,12 @@ from graphc.debug.reproducer import write
 @click.command()
 @click.argument("file")
 @click.option(
-    "--symptom", type=click.Choice(SYMPTOMS), default="differs", show_default=True
+    "--symptom",
+    type=click.Choice(SYMPTOMS),
+    default="differs",
+    show_default=True,
+    help="What is wrong: results differ or are not finite, a pass or the compiler fails,"
+    " or the program is slower or needs more memory than without optional passes.",
 )
 @takes_inputs
 @picks_graph()

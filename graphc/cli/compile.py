@@ -23,7 +23,7 @@ from graphc.cli.cases import errors_of
 from graphc.cli.options import numbers, picks_kind
 from graphc.cli.show import describe_contents
 from graphc.cli.stages import shown_stages
-from graphc.cli.text import printable, read_graph
+from graphc.cli.text import printable, read_graph, read_pipeline
 from graphc.cli.tuning import refuse_search, search_settings, searches, tune_tasks
 from graphc.files.container import checked_path
 from graphc.files.lock import Key, Locked, read_locked
@@ -83,7 +83,12 @@ PRECISIONS = {
     "--precision",
     help="f32, bf16, f16 or the name of a policy.",
 )
-@click.option("-p", "--passes", help="A pipeline instead of the target's own.")
+@click.option(
+    "-p",
+    "--passes",
+    metavar="TEXT|@FILE",
+    help="A pipeline instead of the target's own, as graphc opt takes it.",
+)
 @click.option(
     "--lock",
     metavar="FILE",
@@ -149,7 +154,7 @@ def compile(
     path = _output(output, force)
     contract = Contract(_sizes(batch, sizes, ranges))
     options = CompileOptions(
-        passes=passes,
+        passes=None if passes is None else read_pipeline(passes),
         precision=PRECISIONS.get(precision or "f32", precision or ""),
         lock=_lock(lock, locked, tune),
     )

@@ -17,7 +17,7 @@ from graphc.runtime.compile import compile_graph
 from graphc.runtime.targets import Target, targets
 
 PACKAGES = (
-    *("numpy", "ml_dtypes", "jax", "jaxlib", "flatbuffers", "networkx", "optree"),
+    *("numpy", "ml_dtypes", "jax", "jaxlib", "flatbuffers", "optree"),
     *("rich", "safetensors", "click", "scikit-learn", "triton", "torch", "keras"),
 )
 

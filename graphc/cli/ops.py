@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
 
+from graphc.cli.text import printable
 from graphc.codegen.spellings import SPELLINGS
 from graphc.codegen.stablehlo.module import LOWERINGS
 from graphc.codegen.triton.forms import triton_form
-from graphc.ir import Arg, Graph, GraphError, OpDef, Sample, building, tensor_type
-from graphc.ir.opdef import describe_dtypes
+from graphc.ir import Arg, Graph, GraphError, OpDef, Sample, building
+from graphc.ir.opdef import REQUIRED, Attribute, describe_dtypes
 from graphc.ir.ops import OPS
 from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.testing.op_samples import sample_graph, sample_symbols, sample_types
 
 NONE = "-"
 """What the table says where an op lacks something."""
@@ -64,9 +67,55 @@ class Row:
 
 
 @click.command()
-def ops() -> None:
-    """List every op with what it has, and totals."""
-    click.echo(op_table())
+@click.argument("name", required=False)
+def ops(name: str | None) -> None:
+    """List every op with what it has, and totals; or describe the op NAME."""
+    if name is None:
+        click.echo(op_table())
+    elif name in OPS:
+        click.echo(describe_op(OPS[name]))
+    else:
+        near = difflib.get_close_matches(name, OPS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`graphc ops` lists them"
+        raise click.UsageError(f"there is no op {printable(name)}; {hint}")
+
+
+def describe_op(op: OpDef) -> str:
+    """What the record of an op says: its meaning, its facts and an example."""
+    row = _row(op)
+    dtypes = map(describe_dtypes, op.dtypes)
+    facts = {
+        "kind": op.kind.value,
+        "traits": ", ".join(sorted(trait.value for trait in op.traits)),
+        "dtypes": "; ".join(dict.fromkeys(dtypes)) if op.operands else "",
+        "numerics": op.numerics,
+        "reference": row.reference,
+        "gradient": row.vjp,
+        "StableHLO": row.stablehlo,
+        "Triton": row.triton,
+    }
+    lines = [_signature(op), "", *op.doc.splitlines(), ""]
+    lines += [f"{title:11}{fact}" for title, fact in facts.items() if fact]
+    if op.samples:
+        lines += ["", str(sample_graph(op, op.samples[0])).rstrip()]
+    return "\n".join(lines)
+
+
+def _signature(op: OpDef) -> str:
+    """The op with its operands and attributes, those that may be left out in brackets."""
+    operands = [
+        name if position < op.minimum else f"[{name}]"
+        for position, name in enumerate(op.operands)
+    ]
+    if op.variadic:
+        operands[-1] = f"*{op.operands[-1]}"
+    attributes = ", ".join(f"{n}: {_declared(a)}" for n, a in op.attributes.items())
+    return f"{op.name}({', '.join(operands)})" + f" {{{attributes}}}" * bool(attributes)
+
+
+def _declared(attribute: Attribute) -> str:
+    held = attribute.kind.value
+    return held if attribute.default is REQUIRED else f"{held} = {attribute.default}"
 
 
 def op_table() -> str:
@@ -146,7 +195,7 @@ def _row(op: OpDef) -> Row:
 def _gradients(op: OpDef) -> int:
     """A first and a second derivative for each smooth sample with floats."""
     smooth = [sample for sample in op.samples if sample.smooth]
-    return 2 * sum(any(t.dtype.is_float for t in _types(s)) for s in smooth)
+    return 2 * sum(any(t.dtype.is_float for t in sample_types(s)) for s in smooth)
 
 
 def _accepted(op: OpDef, sample: Sample) -> int:
@@ -154,18 +203,18 @@ def _accepted(op: OpDef, sample: Sample) -> int:
     if op.calls_graphs:  # the graph says which dtypes it takes
         return 0
     found = 0
-    for old in {type.dtype for type in _types(sample)}:
+    for old in {type.dtype for type in sample_types(sample)}:
         found += sum(_takes(op, sample, old, new) for new in DTYPES.values())
     return found
 
 
 def _takes(op: OpDef, sample: Sample, old: DType, new: DType) -> bool:
     graph = Graph("sample")
-    graph.ranges = {name: (1, 64) for t in _types(sample) for name in t.symbols}
-    types = iter(_types(sample))
+    graph.ranges = dict.fromkeys(sample_symbols(sample), (1, 64))
+    types = iter(sample_types(sample))
     operands = [
         graph.add_parameter(_with(next(types), old, new))
-        if _is_type(operand)
+        if isinstance(operand, (str, Arg))
         else operand
         for operand in sample.operands
     ]
@@ -179,15 +228,3 @@ def _takes(op: OpDef, sample: Sample, old: DType, new: DType) -> bool:
 
 def _with(type: TensorType, old: DType, new: DType) -> TensorType:
     return type.with_dtype(new) if type.dtype is old else type
-
-
-def _is_type(operand: object) -> bool:
-    return isinstance(operand, (str, Arg))
-
-
-def _types(sample: Sample) -> list[TensorType]:
-    return [
-        tensor_type(operand.type if isinstance(operand, Arg) else operand)
-        for operand in sample.operands
-        if isinstance(operand, (str, Arg))
-    ]

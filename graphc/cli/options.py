@@ -7,17 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
+from graphc.artifacts.contents import STEPS
 from graphc.cli.text import printable
 from graphc.tuning.cases import CLOCKS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = ("predict", "eval_step", "train_step")
-"""The graphs of a saved model that commands run."""
-
 
 def picks_kind(
-    default: str = "predict", kinds: Sequence[str] = KINDS
+    default: str = "predict", kinds: Sequence[str] = STEPS
 ) -> Callable[[F], F]:
     """Gives a command ``--kind``: which graph of a saved model."""
     return click.option(

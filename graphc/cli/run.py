@@ -86,9 +86,11 @@ def run(
         return
     if data is not None or state is not None or shuffle is not None:
         raise click.UsageError("--data, --state and --shuffle are for --train")
+    if suffix != SUFFIX and (trust_code or weights is not None):
+        raise click.UsageError(f"--trust-code and --weights are for {SUFFIX} files")
     named: tuple[str, ...] = ()
     if suffix == ".graphc":
-        results = _run_model(file, inputs)
+        results = _run_model(file, inputs, target or "xla")
     elif suffix == SUFFIX:
         trust = CODE if trust_code else None
         artifact = load(file, target, trust, weights)
@@ -111,9 +113,12 @@ def run(
         click.echo(str(path))
 
 
-def _run_model(file: str, inputs: tuple[str, ...]) -> list[np.ndarray[Any, Any]]:
+def _run_model(
+    file: str, inputs: tuple[str, ...], target: str
+) -> list[np.ndarray[Any, Any]]:
     with without_locations():
         model = load_model(file, compile=False)
+        model.compile(target=target)
         # A subclassed model's inputs have no names: they go by position.
         count = max(1, len(inputs))
         names = model.input_names if model.has_function() else _positions(count)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from graphc.artifacts.contents import SUFFIX, Contents
+from graphc.artifacts.contents import STEPS, SUFFIX, Contents
 from graphc.artifacts.loading import inspect
 from graphc.cli.cases import errors_of
-from graphc.cli.options import KINDS, picks_kind
+from graphc.cli.options import picks_kind
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
 from graphc.frontend.tracing import without_locations
@@ -22,7 +22,7 @@ from graphc.ir.types import product
 
 @click.command()
 @click.argument("file")
-@picks_kind(kinds=("init", *KINDS))
+@picks_kind(kinds=("init", *STEPS))
 @click.option("--batch", type=int, help="Bind the batch size B.")
 @click.option(
     "--graph", "only_graph", is_flag=True, help="Print the graph's text only."

@@ -8,7 +8,7 @@ from pathlib import Path
 import graphc
 from graphc.files.atomic_file import write_file
 from graphc.ir import Graph, parse
-from graphc.ir.errors import LoadError
+from graphc.ir.errors import LoadError, ParseError
 
 LARGEST_TEXT = 256 * 2**20
 """The largest .gir file that is read, in bytes."""
@@ -55,6 +55,9 @@ def read_graph(source: str) -> Graph:
         return graphc.from_stablehlo(path.read_bytes())
     try:
         return parse(path.read_text(encoding="utf-8"))
+    except ParseError as error:
+        error.file = source
+        raise
     except UnicodeDecodeError as error:
         raise LoadError(
             f"{printable(source)} is not text", received=f"byte {error.start}"

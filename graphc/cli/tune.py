@@ -37,9 +37,13 @@ from graphc.tuning.tuner import Open, Settings, Task, missing, open_worker, task
 )
 @picks_sizes
 @click.option(
-    "-p", "--pipeline", metavar="TEXT|@FILE", help="The pipeline to vary; by default"
-    " the target's own."
-)  # fmt: skip
+    "-p",
+    "--passes",
+    "--pipeline",
+    "pipeline",
+    metavar="TEXT|@FILE",
+    help="The pipeline to vary; by default the target's own.",
+)
 @click.option(
     "--precision",
     default="f32",

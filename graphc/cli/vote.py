@@ -11,7 +11,7 @@ import numpy as np
 
 from graphc.cli.cases import bound_case
 from graphc.cli.options import picks_graph, takes_inputs
-from graphc.cli.text import printable
+from graphc.cli.text import printable, read_pipeline
 from graphc.ir.printer import location_text
 from graphc.runtime.ballots import Dispute
 from graphc.runtime.vote import Verdict
@@ -24,10 +24,13 @@ from graphc.runtime.vote import vote as hold_vote
 @picks_graph()
 @click.option(
     "-p",
+    "--passes",
     "--pipeline",
+    "pipeline",
     default="none",
     show_default=True,
-    help="Passes to run first, by name or as text.",
+    metavar="TEXT|@FILE",
+    help="Passes to run first, as graphc opt takes them.",
 )
 @click.option(
     "--target",
@@ -62,7 +65,7 @@ def vote(
         bound,
         arrays,
         targets or None,
-        None if pipeline == "none" else pipeline,
+        None if pipeline == "none" else read_pipeline(pipeline),
         every,
     )
     click.echo(json.dumps(as_data(verdict)) if as_json else describe(verdict))

@@ -110,6 +110,8 @@ class Store:
         digest = hashlib.sha256(payload).hexdigest()
         header = f"{MAGIC} {kind} {key} {digest} {len(payload)}\n".encode()
         try:
+            if path.is_dir():
+                _remove(path)
             replace_file(path, header + payload)
             if self._writes % CHECK_EVERY == 0:
                 self.trim()

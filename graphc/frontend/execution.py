@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.artifacts.building import Source as ArtifactSource
 from graphc.artifacts.building import write_artifact
+from graphc.artifacts.contents import STEPS
 from graphc.artifacts.contents import SUFFIX as ARTIFACT_SUFFIX
 from graphc.artifacts.contract import Contract, Sizes
 from graphc.ir import Graph, evaluate
@@ -22,6 +23,7 @@ from graphc.tuning.locked import compile_as_asked
 __all__ = [
     "ARTIFACT_SUFFIX",
     "NAN",
+    "STEPS",
     "ArtifactSource",
     "CompileOptions",
     "Contract",
@@ -48,13 +50,15 @@ def compile_step(
 ) -> Executable:
     """An executable for a graph: arrays in, a sequence of arrays out.
 
+    State that is not donated is prepared, and must not change in place.
+
     Args:
         graph: The graph.
         options: What the user asks for.
         donate: Positions of parameters whose buffers the results may reuse.
         bindings: The sizes of its dimension symbols.
     """
-    return compile_as_asked(graph, options, donate, bindings)
+    return compile_as_asked(graph, options, donate, bindings, prepare=True)
 
 
 def run_once(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:

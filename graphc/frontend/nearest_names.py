@@ -10,7 +10,8 @@ from typing import Any
 def suggest_nearest(namespace: str) -> None:
     """Makes a module name the nearest of its public names when one is missing.
 
-    Set from here, not defined in the module: a type checker that sees a module's own
+    What the module imported for that, this function, is left out of ``dir``. Both are
+    set from here, not defined in the module: a type checker that sees a module's own
     ``__getattr__`` takes every name of it for granted.
 
     Args:
@@ -24,4 +25,8 @@ def suggest_nearest(namespace: str) -> None:
         hint = f": did you mean {names[near[0]]!r}?" if near else ""
         raise AttributeError(f"module {namespace!r} has no attribute {name!r}{hint}")
 
+    def listed() -> list[str]:
+        return sorted(vars(module).keys() - {suggest_nearest.__name__})
+
     module.__getattr__ = missing
+    module.__dir__ = listed

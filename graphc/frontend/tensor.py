@@ -84,6 +84,13 @@ class Tensor:
     def __getitem__(self, key: Any) -> Any:
         return OPERATORS["get_item"](self, key)
 
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "A tensor cannot be changed in place. Make a new one, with"
+            " ops.where(mask, new, x), ops.slice_update(x, start, part) or"
+            " ops.scatter_update(x, indices, parts); a Variable has `assign`"
+        )
+
     def __add__(self, other: Any) -> Any:
         return OPERATORS["add"](self, other)
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from graphc.frontend.dtypes import result_type
 from graphc.frontend.tensor import KEEP, Array, Tensor, TracedTensor
-from graphc.ir import Graph, Literal, Operand, TensorType, Value, dtype
+from graphc.ir import Graph, Literal, Operand, TensorType, Value
+from graphc.ir import dtype as ir_dtype
 from graphc.ir import ops as ir_ops
 from graphc.ir.build import GraphBuilder, entered
 from graphc.ir.dims import Dim, FloorDiv, SymbolicDim
 from graphc.ir.errors import GraphError, UnknownDimError
+from graphc.ir.graph import fresh_name
 from graphc.ir.location import Location
 from graphc.ir.types import I32
 from graphc.ir.values import sanitize_name
@@ -74,7 +76,7 @@ class Trace:
     def parameter(self, type: TensorType, name: str | None = None) -> TracedTensor:
         """Adds a parameter to the graph."""
         if name is not None:
-            name = unique(sanitize_name(name), self._names)
+            name = fresh_name(sanitize_name(name), self._names)
             self._names.add(name)
         return TracedTensor(self.graph.add_parameter(type, name))
 
@@ -160,8 +162,18 @@ class Trace:
 
 
 class _Local(threading.local):
+    """What is open in this thread.
+
+    Attributes:
+        traces: The traces, innermost last.
+        names: The layer path, one name per level.
+        locations: Whether nodes get the user's line.
+        place: A place that all nodes get instead of their own.
+    """
+
     def __init__(self) -> None:
         self.traces: list[Trace] = []
+        self.names: tuple[str, ...] = ()
         self.locations = True
         self.place: Location | None = None
 
@@ -172,21 +184,21 @@ _LOCAL = _Local()
 @contextmanager
 def without_locations() -> Iterator[None]:
     """While open, traced nodes get no location: no line is a user's."""
-    _LOCAL.locations = False
+    previous, _LOCAL.locations = _LOCAL.locations, False
     try:
         yield
     finally:
-        _LOCAL.locations = True
+        _LOCAL.locations = previous
 
 
 @contextmanager
 def located_at(place: Location) -> Iterator[None]:
     """While open, traced nodes have their layer paths and this place."""
-    _LOCAL.place = place
+    previous, _LOCAL.place = _LOCAL.place, place
     try:
         yield
     finally:
-        _LOCAL.place = None
+        _LOCAL.place = previous
 
 
 def current_trace() -> Trace | None:
@@ -197,16 +209,16 @@ def current_trace() -> Trace | None:
 @contextmanager
 def name_scope(name: str) -> Iterator[str]:
     """While open, `name` is appended to the path that nodes and variables get."""
-    previous = _PATH.names
-    _PATH.names = (*previous, name)
-    path = "/".join(_PATH.names)
+    previous = _LOCAL.names
+    _LOCAL.names = (*previous, name)
+    path = "/".join(_LOCAL.names)
     trace = current_trace()
     if trace is not None:
         outer, trace.builder.path = trace.builder.path, path
     try:
         yield path
     finally:
-        _PATH.names = previous
+        _LOCAL.names = previous
         if trace is not None:
             trace.builder.path = outer
 
@@ -252,26 +264,9 @@ def located_errors() -> Iterator[None]:
         raise
 
 
-class _Path(threading.local):
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-
-
-_PATH = _Path()
-
-
 def current_path() -> str:
     """The layer path at this point, such as ``encoder/block_3``."""
-    return "/".join(_PATH.names)
-
-
-def unique(name: str, taken: Any) -> str:
-    """`name`, or `name` with the first free number behind it."""
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+    return "/".join(_LOCAL.names)
 
 
 def tensor(value: Value | Literal) -> TracedTensor:
@@ -296,13 +291,9 @@ def value(x: Any, dtype: str | None = None) -> Operand:
     operand = _operand(x, dtype, trace)
     if dtype is not None and operand.type.dtype.long_name != dtype:
         if isinstance(operand, Literal):
-            return Literal(operand.value, _dtype(dtype))
+            return Literal(operand.value, ir_dtype(dtype))
         return ir_ops.convert(operand, dtype=dtype)
     return operand
-
-
-def _dtype(name: str) -> Any:
-    return dtype(name)
 
 
 def _operand(x: Any, wanted: str | None, trace: Trace) -> Operand:
@@ -321,11 +312,11 @@ def _operand(x: Any, wanted: str | None, trace: Trace) -> Operand:
             hint="pass it to the layer as an input instead of capturing it",
         )
     if isinstance(x, (bool, np.bool_)):
-        return Literal(x, _dtype(wanted or "bool"))
+        return Literal(x, ir_dtype(wanted or "bool"))
     if isinstance(x, int):
-        return Literal(x, _dtype(wanted or "int32"))
+        return Literal(x, ir_dtype(wanted or "int32"))
     if isinstance(x, float):
-        return Literal(x, _dtype(wanted or "float32"))
+        return Literal(x, ir_dtype(wanted or "float32"))
     if isinstance(x, SymbolicDim):
         return trace.dimension(x)
     if isinstance(x, (list, tuple)) and any(
@@ -364,7 +355,7 @@ def _host_array(x: Any, wanted: str | None) -> np.ndarray[Any, Any]:
             location=Location.capture(),
         )
     if wanted is not None:
-        return array.astype(_dtype(wanted).numpy)
+        return array.astype(ir_dtype(wanted).numpy)
     if not isinstance(x, (np.ndarray, np.generic)) or array.dtype == np.float64:
         narrow = {"float64": "float32", "int64": "int32"}
         return array.astype(narrow.get(array.dtype.name, array.dtype))
@@ -374,7 +365,7 @@ def _host_array(x: Any, wanted: str | None) -> np.ndarray[Any, Any]:
 def constant(array: np.ndarray[Any, Any]) -> Operand:
     """A literal for a rank-0 array, else a constant of the module being traced."""
     if array.ndim == 0:
-        return Literal(array.item(), dtype(array.dtype))
+        return Literal(array.item(), ir_dtype(array.dtype))
     trace = current_trace()
     assert trace is not None
     return ir_ops.constant(name=trace.module.add_constant(np.ascontiguousarray(array)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from graphc.files.lock import Locked, read_locked
 from graphc.frontend import trees
+from graphc.frontend.arguments import integer
 from graphc.frontend.execution import CompileOptions
 from graphc.frontend.program import (
     Program,
@@ -25,7 +26,8 @@ from graphc.frontend.program import (
 from graphc.frontend.tensor import Array, Tensor, TracedTensor
 from graphc.frontend.tracing import Trace, current_trace, tensor, value
 from graphc.frontend.variables import Variable, autocast
-from graphc.ir import Graph, Location, Operand, TensorType, Value, dtype
+from graphc.ir import Graph, Location, Operand, TensorType, Value
+from graphc.ir import dtype as ir_dtype
 from graphc.ir import ops as ir_ops
 from graphc.ir.dims import Dim, SymbolicDim, parse_dim
 from graphc.ir.errors import GraphError
@@ -38,6 +40,10 @@ class TensorSpec:
         shape: Sizes: integers, None for an unknown size, or the name of a symbol.
         dtype: The dtype by its long name.
         name: A name for the parameter.
+
+    Raises:
+        ValueError: If a size is none of these.
+        GraphError: For an unknown dtype, or text that is no symbol.
 
     Example:
         >>> import graphc
@@ -63,13 +69,15 @@ class TensorSpec:
                 dims.append(SymbolicDim.symbol(unnamed))
             elif isinstance(size, str):
                 dims.append(_symbolic(size, shape))
-            elif isinstance(size, SymbolicDim) or size >= 0:
+            elif isinstance(size, SymbolicDim):
                 dims.append(size)
+            elif integer(f"shape[{position}]", size) >= 0:
+                dims.append(int(size))
             else:
                 raise ValueError(
                     f"Expected sizes of at least 0. Received: shape={tuple(shape)}"
                 )
-        self.type = TensorType(tuple(dims), _dtype(dtype))
+        self.type = TensorType(tuple(dims), ir_dtype(dtype))
         self.name = name
 
     @property
@@ -97,10 +105,6 @@ def _symbolic(size: str, shape: Iterable[Any]) -> Dim:
             "Expected sizes to be integers, None or names of symbols, such as 'B'",
             received=f"shape={tuple(shape)}",
         ) from error
-
-
-def _dtype(name: Any) -> Any:
-    return dtype(name)
 
 
 def trace(function: Callable[..., Any], *specs: Any) -> Graph:
@@ -209,7 +213,13 @@ class JittedFunction:
             tuple((a.shape, str(a.dtype)) for a in arrays),
             tuple((type(x), x) for x in examples if not is_array(x)),
         )
-        program = self.programs.get(key)
+        try:
+            program = self.programs.get(key)
+        except TypeError as error:
+            raise TypeError(
+                f"{graph_name(self.function)}: arguments that are no tensors are part"
+                f" of what is traced and must be hashable: {error}"
+            ) from None
         if program is None:
             positional, named = trees.unflatten(structure, examples)
             program = program_of(self.function, positional, named)
@@ -242,7 +252,7 @@ def _array(x: Any) -> Any:
         return Array(as_input(x))
     with autocast(None):
         kinds = {bool: "bool", int: "int32", float: "float32"}
-        return Array(_dtype(kinds[type(x)]).numpy.type(x).reshape(()))
+        return Array(ir_dtype(kinds[type(x)]).numpy.type(x).reshape(()))
 
 
 def jit(
@@ -254,6 +264,10 @@ def jit(
     locked: bool = False,
 ) -> Any:
     """Compiles a function of tensors, once per types of its arguments.
+
+    Arrays and numbers among the arguments, also in lists, tuples and dicts, are tensors.
+    Anything else, such as a string, is passed as it is: it must be hashable, and the
+    function is traced anew for each value.
 
     Args:
         function: Takes and returns nested structures of tensors; it may read and
@@ -283,7 +297,13 @@ def jit(
     options = CompileOptions(target, precision=precision, lock=lock_of(lock, locked))
     if function is None:
         return functools.partial(JittedFunction, options=options)
+    _check_callable(function)
     return JittedFunction(function, options)
+
+
+def _check_callable(function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"Expected a function. Received: {function!r}")
 
 
 def lock_of(lock: str | os.PathLike[str] | None, locked: bool) -> Locked | None:
@@ -350,7 +370,16 @@ def value_and_grad(
     Raises:
         GraphError: If the value is not a scalar float, or an op on the way to it has
             no gradient.
+
+    Example:
+        >>> import graphc
+        >>> def loss(w, x):
+        ...     return graphc.ops.sum(w * x)
+        >>> value, gradient = graphc.value_and_grad(loss)(3.0, 2.0)
+        >>> float(value), float(gradient)
+        (6.0, 2.0)
     """
+    _check_callable(function)
     if variables is None and argnums is None:
         argnums = 0
 

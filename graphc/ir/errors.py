@@ -74,7 +74,13 @@ class UnknownDimError(GraphError):
 
 
 class ParseError(GraphcError, ValueError):
-    """Text is not a graph. Carries the line and column, both counted from 1."""
+    """Text is not a graph. Carries the line and column, both counted from 1.
+
+    Attributes:
+        file: The file that holds the text, if it is known.
+    """
+
+    file: str | None = None
 
     def __init__(self, message: str, *, line: int, column: int, source: str) -> None:
         super().__init__(message)
@@ -87,8 +93,9 @@ class ParseError(GraphcError, ValueError):
         start = max(0, self.column - 61)
         shown = self.source[start : start + 120].replace("\t", " ")
         caret = " " * (self.column - 1 - start) + "^"
+        file = f"{self.file}, " if self.file is not None else ""
         return (
-            f"line {self.line}, column {self.column}: {self.message}\n"
+            f"{file}line {self.line}, column {self.column}: {self.message}\n"
             f"    {shown}\n    {caret}"
         )
 

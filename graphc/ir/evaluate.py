@@ -17,7 +17,7 @@ from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import OPS, Trait
 from graphc.ir.types import F32, F64, DType, TensorType, dtype
-from graphc.ir.values import Literal, Operand, Value
+from graphc.ir.values import Attributes, Literal, Operand, Value
 
 Array = np.ndarray[Any, Any]
 
@@ -115,6 +115,7 @@ class Evaluator:
     def __init__(self, bindings: Mapping[str, int], wide: bool = False) -> None:
         self.bindings = bindings
         self.wide = wide
+        self._decoded: dict[Node, tuple[Attributes, dict[str, Any]]] = {}
 
     def run(self, graph: Graph, *arrays: Array) -> tuple[Array, ...]:
         """The results of `graph` for `arrays`."""
@@ -174,8 +175,12 @@ class Evaluator:
     def attributes(self, node: Node) -> dict[str, Any]:
         """The attributes of a node as its op's rules see them, symbols bound."""
         assert node.graph is not None
-        encoded = node.op.substitute_dims(node.attributes, self.bindings)
-        return node.op.decode(encoded, node.graph.module)
+        known = self._decoded.get(node)  # in loops the same nodes come again and again
+        if known is None or known[0] is not node.attributes:
+            encoded = node.op.substitute_dims(node.attributes, self.bindings)
+            decoded = node.op.decode(encoded, node.graph.module)
+            known = self._decoded[node] = node.attributes, decoded
+        return dict(known[1])
 
     def body(self, node: Node) -> Graph:
         """The body of a use of a composite, symbols bound."""

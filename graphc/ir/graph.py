@@ -93,6 +93,18 @@ class Node:
         if isinstance(new, Value):
             new.uses[self, position] = None
 
+    def set_operands(self, new: Mapping[int, Operand]) -> None:
+        """Makes the operands at some positions read others, all at once."""
+        operands = list(self.operands)
+        for position, operand in new.items():
+            old = operands[position]
+            if isinstance(old, Value):
+                del old.uses[self, position]
+            if isinstance(operand, Value):
+                operand.uses[self, position] = None
+            operands[position] = operand
+        self.operands = tuple(operands)
+
     def extend(self, types: Iterable[TensorType]) -> tuple[Value, ...]:
         """Adds results of these types behind those the node has, and returns them."""
         first = len(self.results)
@@ -252,8 +264,9 @@ class Graph:
 
     def remove(self, node: Node) -> None:
         """Removes a node whose results nothing reads."""
-        if any(value.uses for value in node.results):
-            raise GraphError(f"a result of {node.op.name} is still used")
+        for value in node.results:
+            if value.uses:
+                raise GraphError(f"a result of {node.op.name} is still used")
         self._unlink(node)
         node._drop_operands()
         node.graph = None

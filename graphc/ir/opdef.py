@@ -331,6 +331,8 @@ class OpDef:
             extend the node by results that the gradient reads.
         trips: For an op that calls graphs, ``(**attributes)`` to how often it runs each
             of them; once if there is no such rule.
+        position_of: For the position of an extreme element, the reduction whose result
+            that element is.
         no_kernel: Why backends that generate kernels decline the op, in a few words;
             empty where nothing keeps them from it.
         read_index: For an op whose result elements are elements of its operand,
@@ -373,6 +375,7 @@ class OpDef:
     exact: Callable[..., Any] | None = None
     pullback: Callable[..., Sequence[Operand | None]] | None = None
     trips: Callable[..., Dim] | None = None
+    position_of: OpDef | None = None
     required: tuple[str, ...] = field(init=False)
     graph_attributes: tuple[str, ...] = field(init=False)
     constant_attributes: tuple[str, ...] = field(init=False)

@@ -20,6 +20,8 @@ from graphc.passes.canonicalize import Canonicalize
 from graphc.passes.chunk_linear_cross_entropy import ChunkLinearCrossEntropy
 from graphc.passes.constant_folding import ConstantFolding
 from graphc.passes.convolution_as_dot import ConvolutionAsDot
+from graphc.passes.convolution_as_sums import ConvolutionAsSums
+from graphc.passes.flatten_stored import FlattenStored
 from graphc.passes.fold_inference import FoldInference
 from graphc.passes.fuse_linear_cross_entropy import FuseLinearCrossEntropy
 from graphc.passes.gather_picked import GatherPicked
@@ -33,6 +35,7 @@ from graphc.passes.pattern import pattern
 from graphc.passes.pipeline_parser import Pipeline, parse_pipeline
 from graphc.passes.pipelines import PIPELINES
 from graphc.passes.precision import Precision
+from graphc.passes.prepare_weights import PrepareWeights
 from graphc.passes.prune_results import PruneResults
 from graphc.passes.rematerialize import Rematerialize
 from graphc.passes.repeated_blocks import OutlineRepeats
@@ -53,6 +56,8 @@ __all__ = [
     "ChunkLinearCrossEntropy",
     "ConstantFolding",
     "ConvolutionAsDot",
+    "ConvolutionAsSums",
+    "FlattenStored",
     "FoldInference",
     "FuseLinearCrossEntropy",
     "GatherPicked",

@@ -107,18 +107,19 @@ class Checker:
         """
         made = ledger.rewrites[first:]
         inexact = [entry for entry in ledger.inexact if entry.number > first]
-        exact = None
+        exact = moved = None
         if self._meaning is not None:
             try:
-                exact = "rounds" if self._meaning.difference(after) else "equal"
+                moved = self._meaning.difference(after)
+                exact = "rounds" if moved else "equal"
             except UnsupportedError as error:
                 self._meaning, self.gaps["exact"] = None, error.message
-        if problem := self.problem(each, before, after, made, inexact):
+        if problem := self._problem(each, before, after, made, inexact, moved):
             return problem
         if exact == "rounds":
             self._learn(after)
         if self._samples is not None:
-            self._samples.learn(after)
+            self._samples.learn()
         sampled = len(inexact) if self._samples is not None else None
         gaps = tuple(self.gaps.values())
         return PassCheck(str(each), len(made), exact, sampled, gaps)
@@ -132,13 +133,25 @@ class Checker:
         inexact: Sequence[Inexact],
     ) -> Problem | None:
         """What is wrong with the graph after these rewrites; None if nothing is."""
+        moved = None if self._meaning is None else self._meaning.difference(after)
+        return self._problem(each, before, after, made, inexact, moved)
+
+    def _problem(
+        self,
+        each: Pass,
+        before: Graph,
+        after: Graph,
+        made: Sequence[Rewrite],
+        inexact: Sequence[Inexact],
+        moved: str | None,
+    ) -> Problem | None:
+        """As `problem`, given the difference over finite fields."""
         rounds = any(rewrite.rule in each.rounding for rewrite in made)
         if self._meaning is not None:
-            text = self._meaning.difference(after)
-            if text and rounds:
-                text = self._meaning.rounding_difference(before, after)
-            if text:
-                return Problem(text, rounds)
+            if moved and rounds:
+                moved = self._meaning.rounding_difference(before, after)
+            if moved:
+                return Problem(moved, rounds)
         if self._samples is not None:
             text = self._samples.difference(before, after, inexact)
             if text:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.values import Operand, Value, attributes_text
+from graphc.ir.values import attributes_text
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.inline import callees_first
 from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Rewriter
+from graphc.passes.structure import structure
 
 
 @register
@@ -49,27 +50,9 @@ def _constants(node: Node) -> dict[str, str]:
 
 def _key(graph: Graph) -> Hashable:
     """What two graphs that compute the same have in common."""
-    numbers: dict[Value, int] = {}
-
-    def numbered(values: tuple[Value, ...]) -> Hashable:
-        for value in values:
-            numbers[value] = len(numbers)
-        return tuple(
-            [(value.type, attributes_text(value.attributes)) for value in values]
-        )
-
-    def read(operands: tuple[Operand, ...]) -> Hashable:
-        return tuple([numbers[o] if isinstance(o, Value) else o for o in operands])
-
-    parameters = numbered(graph.parameters)
-    nodes = [
-        (
-            node.op,
-            read(node.operands),
-            attributes_text(node.attributes),
-            numbered(node.results),
-        )
-        for node in graph.nodes
-    ]
+    parameters = tuple(
+        [(p.type, attributes_text(p.attributes)) for p in graph.parameters]
+    )
     facts = attributes_text(graph.attributes), attributes_text(graph.ranges)
-    return facts, parameters, tuple(nodes), read(graph.results)
+    made = structure(graph.parameters, graph.nodes, graph.results)
+    return facts, parameters, made

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a pass found nothing more to do.
+
+    Attributes:
+        rewrites: How many rewrites there had been.
+        touched: How many nodes had been touched.
+        graphs: The graphs that it had seen, by name.
+    """
+
+    rewrites: int = -1
+    touched: int = 0
+    graphs: Mapping[str, Graph] = field(default_factory=dict[str, Graph])
 
 
 class Journal:
@@ -17,17 +33,23 @@ class Journal:
 
     def __init__(self) -> None:
         self.touched: list[Node] = []
-        self._ends: dict[str, tuple[int, dict[str, Graph]]] = {}
-        self._since = 0
-        self._seen: dict[str, Graph] = {}
+        self._ends: dict[str, _End] = {}
+        self._last = _End()
 
-    def begin(self, each: str) -> None:
-        """Notes that the pass of this text begins."""
-        self._since, self._seen = self._ends.get(each, (0, {}))
+    def begin(self, each: str, rewrites: int) -> bool:
+        """Notes that the pass of this text begins, after so many rewrites.
 
-    def end(self, each: str, graphs: Iterable[Graph]) -> None:
+        Returns:
+            Whether it can find anything to do: not if nothing was rewritten since it
+            ended.
+        """
+        self._last = self._ends.get(each, _End())
+        return self._last.rewrites != rewrites
+
+    def end(self, each: str, rewrites: int, graphs: Iterable[Graph]) -> None:
         """Notes that the pass has found nothing more to do in these graphs."""
-        self._ends[each] = len(self.touched), {graph.name: graph for graph in graphs}
+        seen = {graph.name: graph for graph in graphs}
+        self._ends[each] = _End(rewrites, len(self.touched), seen)
 
     def due(self, graph: Graph) -> set[Node]:
         """The nodes of `graph` that the pass which has begun must look at.
@@ -35,10 +57,10 @@ class Journal:
         All, or if it has seen the graph before, those that were touched since then and
         their neighbours.
         """
-        if self._seen.get(graph.name) is not graph:
+        if self._last.graphs.get(graph.name) is not graph:
             return set(graph.nodes)
         found: set[Node] = set()
-        for node in dict.fromkeys(self.touched[self._since :]):
+        for node in dict.fromkeys(self.touched[self._last.touched :]):
             if node.graph is graph:
                 found.add(node)
                 for result in node.results:

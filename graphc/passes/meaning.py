@@ -90,8 +90,9 @@ class Meaning:
             if want.dtype.kind == "f":
                 scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
                 # Where rounding each node changes much, so may rounding once.
-                moved = np.abs(narrow.astype(np.float64) - want)
-                moved = moved[np.isfinite(moved)].max(initial=0.0)
+                finite = np.isfinite(narrow) & np.isfinite(want)
+                moved = narrow[finite].astype(np.float64) - want[finite]
+                moved = np.abs(moved).max(initial=0.0)
                 absolute = allowed * float(scale) + MARGIN * float(moved)
                 bound = Tolerance(allowed, absolute)
             problem = mismatch(got, want, bound)

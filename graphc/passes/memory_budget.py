@@ -141,7 +141,7 @@ def plan_memory(
         raise PassError(
             f"graph @{graph.name} has dimension symbols: its memory depends on them",
             received=", ".join(symbols),
-            hint="bind them: graph.bind(B=32)",
+            hint="bind them: graph.bind(B=32), or `graphc show FILE --graph --batch 32`",
         )
     attempts: list[Attempt] = []
     for candidate in _candidates(graph, pipeline, in_parts, attempts):

@@ -244,8 +244,7 @@ class _Run:
         checker: What the graph computes, if that is compared.
         original: The graph before the next rewrite, once it has been copied.
         outline: Which nodes there were when the graph was last verified.
-        settled: For each pass the number of rewrites when it last ended.
-        journal: What they touched.
+        journal: What the passes have touched, and where each last ended.
     """
 
     def __init__(self, manager: PassManager, graph: Graph) -> None:
@@ -259,7 +258,6 @@ class _Run:
         self.checker: Checker | None = None
         self.original: Graph | None = None
         self.outline: _Outline | None = None
-        self.settled: dict[str, int] = {}
         self.journal = Journal()
 
     def run(self) -> Report:
@@ -305,9 +303,8 @@ class _Run:
         # A pass goes on until it finds nothing more to do: if nothing was rewritten
         # since it ended, it would look at everything in vain.
         text = str(each)
-        if self.settled.get(text) == ledger.count:
+        if not self.journal.begin(text, ledger.count):
             return False
-        self.journal.begin(text)
         rewrites, refusals = ledger.count, len(ledger.refusals)
         before = self.nodes
         if self.checker and not self.checker.is_blind and self.original is None:
@@ -321,8 +318,7 @@ class _Run:
         seconds = time.perf_counter() - start
         made = ledger.count - rewrites
         if changed == (made > 0):
-            self.settled[text] = ledger.count
-            self.journal.end(text, kept)
+            self.journal.end(text, ledger.count, kept)
         run = PassRun(
             *(text, seconds, before, self.nodes, made),
             len(ledger.refusals) - refusals,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 SIMPLIFY = "(canonicalize,constant_folding,cse,dce)*"
 SIMPLIFY_LATE = "(canonicalize{late=true},constant_folding,cse,dce)*"
 FOLD = "canonicalize{late=true},fold_inference"
@@ -13,7 +15,10 @@ INFER = f"inline,{SIMPLIFY}"
 LOWER = f"fuse_linear_cross_entropy,{TRAIN},chunk_linear_cross_entropy,decompose,{FOLD}"
 XLA = f"{LOWER},{SIMPLIFY_LATE}"
 
-XLA_CPU = f"{LOWER},batch_dots,unroll_windows,convolution_as_dot,{SIMPLIFY_LATE}"
+XLA_CPU = (
+    f"{LOWER},batch_dots,convolution_as_sums,unroll_windows,convolution_as_dot,"
+    f"flatten_stored,{SIMPLIFY_LATE}"
+)
 
 KEPT = (
     "attention",
@@ -51,3 +56,17 @@ and fuses nothing, because XLA does; it is the default. ``xla:cpu`` goes on with
 faster there as XLA compiles it for a CPU (docs/xla_cpu.md). ``triton`` ends with a graph
 that calls a graph for each kernel.
 """
+
+
+def preparing(pipeline: str, written: Sequence[str]) -> str:
+    """A pipeline that prepares weights as well, before it makes kernels if it does.
+
+    Args:
+        pipeline: The pipeline, by name or as text.
+        written: The names of state that each call replaces.
+    """
+    text = PIPELINES.get(pipeline, pipeline)
+    options = f"{{written=[{','.join(written)}]}}" if written else ""
+    step = f"prepare_weights{options}"
+    head, fusion, tail = text.partition("fusion,")
+    return f"{head}{step},{fusion}{tail}" if fusion else f"{text},{step}"

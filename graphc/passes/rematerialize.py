@@ -13,8 +13,10 @@ from graphc.ir.graph import Graph, Node, clone_nodes
 from graphc.ir.location import Location
 from graphc.ir.ops import optimization_barrier
 from graphc.ir.values import Literal, Operand, Value
+from graphc.passes.fusion.decisions import STORE
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.liveness import Liveness, is_gradient
+from graphc.passes.memory_bill import format_bytes
 from graphc.passes.numerics import EXACT, Numerics
 from graphc.passes.rewrite import Proposal, Rewriter
 from graphc.passes.saved_values import LEVELS, Choice, choose_saved
@@ -150,6 +152,10 @@ class _Recomputing:
         time = self.time[node]
         if not self.rewriter.rewrite(node, attempt):
             return
+        for each in cone:
+            size = format_bytes(sum(value.type.nbytes for value in each.results))
+            reason = f"its {size} are not kept for what reads it in the backward part"
+            self.rewriter.refuse(each, STORE, reason)
         self.copies = values
         self.time[made[0]] = time
         if trigger is not None:

@@ -23,6 +23,7 @@ from graphc.ir.values import Attributes, Operand, Value
 from graphc.passes.journal import Journal
 from graphc.passes.ledger import Ledger, Refusal, Rewrite, snapshot, snapshots
 from graphc.passes.numerics import Provenance
+from graphc.passes.structure import Structures, structure
 
 Proposal = tuple[str, Sequence[Operand]]
 """A rule's name and what it puts for the results of a node."""
@@ -205,21 +206,20 @@ class Rewriter:
         return True
 
     def arrange(self, graph: Graph, order: Iterable[Node], rule: str) -> bool:
-        """Moves the nodes of `graph` until they are in this order.
+        """Puts the nodes of `graph`, all of which are given, in this order.
 
-        What has been moved stands in front, so the graph is valid after each move.
+        One rewrite, none if they are in it already.
         """
-        done: set[Node] = set()
-        ahead = iter(list(graph.nodes))
-        first = next(ahead, None)
-        for node in order:
-            if node in done or node is graph.return_node:
-                continue
-            done.add(node)
-            if node is not first and not self.move(node, first, rule):
-                return False
-            while first in done:
-                first = next(ahead, None)
+        wanted = [n for n in dict.fromkeys(order) if n is not graph.return_node]
+        if wanted == list(graph.nodes):
+            return True
+        if not self._granted(graph.return_node, rule):
+            return False
+        size = len(graph)
+        whole = (rule, graph.name, None, None, size, size)
+        self._record(Rewrite(self.ledger.count + 1, self.pass_name, *whole))
+        for node in wanted:
+            graph.move(node, None)
         return True
 
     def set_results(self, graph: Graph, operands: Iterable[Operand], rule: str) -> bool:
@@ -246,6 +246,7 @@ class Rewriter:
         rule: str,
         attributes: Attributes | None = None,
         shared: Collection[Node] = (),
+        known: Structures | None = None,
     ) -> Graph | None:
         """Moves `nodes` to a graph of their own, which a `call` in their place calls.
 
@@ -259,9 +260,11 @@ class Rewriter:
             attributes: The attributes of the new graph.
             shared: Those of `nodes` whose results the new graph does not return. If
                 anything else reads them, they stay, and the new graph has copies.
+            known: Graphs made before, of which an equal one is called instead of a
+                new one, and where a new one is noted.
 
         Returns:
-            The new graph, or None if refused.
+            The graph that is called, or None if refused.
         """
         last, group = nodes[-1], set(nodes)
         stay = _still_read(nodes, shared)
@@ -281,8 +284,14 @@ class Rewriter:
             return None
         graph = owner(last)
         was, size = snapshot(last), len(graph)
-        callee, inputs = _graph_of(nodes, exits, name)
-        callee.attributes = attributes or {}
+        inputs = _inputs(nodes)
+        key = structure(inputs, nodes, exits, known.of) if known else None
+        callee = known.graphs.get(key) if known else None
+        if callee is None:
+            callee = _graph_of(nodes, inputs, exits, name)
+            callee.attributes = attributes or {}
+            if known:
+                known.graphs[key] = callee
         builder = GraphBuilder(graph, last)
         builder.location = self._derived(last.location, _fused_from(nodes))
         with entered(builder):
@@ -404,7 +413,10 @@ def _producers(node: Node) -> list[Node]:
 
 
 def _leaves(value: Value, group: set[Node]) -> bool:
-    return any(user not in group for user, _ in value.uses)
+    for user, _ in value.uses:  # noqa: SIM110  a generator takes twice as long
+        if user not in group:
+            return True
+    return False
 
 
 def _still_read(nodes: Sequence[Node], shared: Collection[Node]) -> list[Node]:
@@ -448,21 +460,27 @@ def _outline_problem(
     return None
 
 
-def _graph_of(
-    nodes: Sequence[Node], exits: Sequence[Value], name: str
-) -> tuple[Graph, list[Value]]:
-    """A graph of copies of `nodes` that returns `exits`, and the values it reads."""
-    graph = owner(nodes[0])
-    callee = Graph(graph.module.fresh_name(name), graph.module)
+def _inputs(nodes: Sequence[Node]) -> list[Value]:
+    """The values that `nodes` read and do not make, in the order of their reads."""
     inside = {result for node in nodes for result in node.results}
-    inputs = list(
+    return list(
         dict.fromkeys(
-            operand
-            for node in nodes
-            for operand in node.operands
-            if isinstance(operand, Value) and operand not in inside
+            [
+                operand
+                for node in nodes
+                for operand in node.operands
+                if isinstance(operand, Value) and operand not in inside
+            ]
         )
     )
+
+
+def _graph_of(
+    nodes: Sequence[Node], inputs: Sequence[Value], exits: Sequence[Value], name: str
+) -> Graph:
+    """A graph of copies of `nodes` that reads `inputs` and returns `exits`."""
+    graph = owner(nodes[0])
+    callee = Graph(graph.module.fresh_name(name), graph.module)
     values: dict[Value, Operand] = {
         value: callee.add_parameter(value.type, value.name) for value in inputs
     }
@@ -473,21 +491,22 @@ def _graph_of(
         seen.add(node)
     callee.results = [lookup(values, value) for value in exits]
     callee.ranges = dict(graph.ranges)
-    return callee, inputs
+    return callee
 
 
 def _take_over(
     exits: Sequence[Value], outputs: Sequence[Value], group: set[Node]
 ) -> list[Node]:
     """Makes readers outside the group read `outputs`; returns those readers."""
-    touched: list[Node] = []
+    changes: dict[Node, dict[int, Operand]] = {}
     for old, new in zip(exits, outputs, strict=True):
         new.name = old.name
-        for user, position in list(old.uses):
+        for user, position in old.uses:
             if user not in group:
-                user.set_operand(position, new)
-                touched.append(user)
-    return touched
+                changes.setdefault(user, {})[position] = new
+    for user, operands in changes.items():
+        user.set_operands(operands)
+    return list(changes)
 
 
 def _types(operands: Iterable[Operand]) -> str:

@@ -189,7 +189,8 @@ class Samples:
             for number, kind in enumerate(KINDS)
         ]
         self._most_work = most_work
-        self._known = self._run(graph)
+        self._known = [self._results(graph, given) for given in self.arguments]
+        self._latest = self._known
 
     def difference(
         self, before: Graph, after: Graph, inexact: Sequence[Inexact]
@@ -197,7 +198,7 @@ class Samples:
         """Where `after` computes something else than the graph before; None if not.
 
         Args:
-            before: The graph that was last given, or learned.
+            before: The graph that was given, or the latest that was learned.
             after: What a pass made of it.
             inexact: The rewrites among those of the pass that are not exact.
         """
@@ -208,8 +209,10 @@ class Samples:
             for i in range(count)
         ]
         spread: list[Array] = []
+        self._latest = []
         for kind, given, wanted in zip(KINDS, self.arguments, self._known, strict=True):
             found = self._results(after, given) if wanted else None
+            self._latest.append(found)
             if found is None or wanted is None:
                 continue
             spread.clear()
@@ -257,17 +260,14 @@ class Samples:
                     return f"result {i} on {kind.name}: {problem}"
         return None
 
-    def learn(self, graph: Graph) -> None:
-        """Takes what `graph` computes as what is right from now on."""
-        self._known = self._run(graph)
-
-    def _run(self, graph: Graph) -> list[tuple[Array, ...] | None]:
-        """The results for each kind; None where the graph does not come to an end."""
-        return [self._results(graph, given) for given in self.arguments]
+    def learn(self) -> None:
+        """Takes what the latest graph after a pass computes as what is right."""
+        self._known = self._latest
 
     def _results(
         self, graph: Graph, given: Sequence[Array]
     ) -> tuple[Array, ...] | None:
+        """What a graph computes; None if it does not come to an end."""
         nodes = sum(len(reached) for reached in graph.reachable())
         evaluator = _Bounded(self._bindings, self._most_work + NODE_WORK * nodes)
         try:

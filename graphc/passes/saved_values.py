@@ -14,14 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-import networkx as nx
-
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Kind, Trait
 from graphc.ir.values import Value
 from graphc.passes.effects import Effects
 from graphc.passes.fusion.costs import arithmetic
 from graphc.passes.liveness import Liveness, backward_start, is_alias
+from graphc.passes.minimum_cut import Network
 
 LEVELS = ("elementwise", "reductions", "contractions")
 """What may be computed again, the cheapest first; each level adds to those before."""
@@ -60,8 +59,8 @@ def choose_saved(liveness: Liveness, level: str, segments: int) -> Choice:
     network, needed = problem.network()
     if not needed:
         return Choice(split, frozenset(), 0)
-    kept, (there, _) = nx.minimum_cut(network, _SOURCE, _SINK)
-    recomputed = frozenset(n for n in needed if (n, _IN) not in there)
+    kept, later = network.cut(_SOURCE, _SINK)
+    recomputed = frozenset(n for n in needed if (n, _IN) in later)
     return Choice(split, recomputed, int(kept) // PER_BYTE)
 
 
@@ -88,31 +87,30 @@ class _Problem:
                     v for v, (start, end) in spans.items() if start <= border < end
                 }
 
-    def network(self) -> tuple[nx.DiGraph[object], list[Node]]:
+    def network(self) -> tuple[Network[object], list[Node]]:
         """The network to cut, and the nodes that it has."""
-        network: nx.DiGraph[object] = nx.DiGraph()
-        network.add_nodes_from((_SOURCE, _SINK))
+        network = Network[object]()
         found: dict[Node, None] = {}
         stack: list[Node] = []
         for node in self.liveness.nodes[: self.split]:
             if self._read_later(node):
-                network.add_edge((node, _OUT), _SINK)
+                network.add((node, _OUT), _SINK)
                 stack.append(node)
         while stack:
             node = stack.pop()
             if node in found:
                 continue
             found[node] = None
-            network.add_edge((node, _IN), (node, _OUT), capacity=self._keeping(node))
+            network.add((node, _IN), (node, _OUT), self._keeping(node))
             if not self._may_recompute(node):
-                network.add_edge(_SOURCE, (node, _IN))
+                network.add(_SOURCE, (node, _IN))
                 continue
             # At equal bytes, less is computed.
             cost = 1 + self._computing(node)
-            network.add_edge(_SOURCE, (node, _IN), capacity=cost)
+            network.add(_SOURCE, (node, _IN), cost)
             for operand in node.operands:
                 if isinstance(operand, Value) and operand.node is not None:
-                    network.add_edge((operand.node, _OUT), (node, _IN))
+                    network.add((operand.node, _OUT), (node, _IN))
                     stack.append(operand.node)
         return network, list(found)
 

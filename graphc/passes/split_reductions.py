@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from graphc.ir.graph import Graph, Node
-from graphc.ir.opdef import Kind, Trait
-from graphc.ir.ops import optimization_barrier, pad, reshape
-from graphc.ir.ops.along_axes import in_dtype, widen
-from graphc.ir.types import TensorType
+from graphc.ir.opdef import Kind, OpDef, Trait
+from graphc.ir.ops import (
+    add,
+    iota,
+    multiply,
+    optimization_barrier,
+    pad,
+    reduce_sum,
+    reshape,
+    select,
+)
+from graphc.ir.ops.along_axes import at_index, in_dtype, widen
+from graphc.ir.types import BOOL, I32, TensorType
 from graphc.ir.values import Literal
 from graphc.passes.fusion.parallelism import ACCESS, KERNEL, work_behind
 from graphc.passes.graph_pass import GraphPass, register
@@ -49,6 +59,9 @@ class SplitReductions(GraphPass):
     Columns of what a dot or convolution makes are reduced in parts of `tile_rows` rows
     first: `fusion` lets the kernel that makes them do so for the tile that it has.
 
+    The position of an extreme is that of the first part whose extreme it is, and that
+    within this part.
+
     Attributes:
         work: What a program does without being split, in operations.
         programs: With how many programs a GPU has enough to do.
@@ -68,17 +81,16 @@ class SplitReductions(GraphPass):
             rewriter.ledger.visits += 1
             if node.op.kind is not Kind.REDUCTION or len(node.operands) != 1:
                 continue
+            if "axes" not in node.attributes and node.op.position_of is None:
+                continue
             type = node.operands[0].type
             if type.symbols or type.size == 0 or node.op.is_composite:
                 continue
             counts = self._counts(type, node, order)
             if not counts:
                 continue
-            if "axes" not in node.op.attributes or node.op.calls_graphs:
-                reason = f"{node.op.name} of parts is not known to be that of all"
-                rewriter.refuse(node, "split", reason)
-                continue
-            rewriter.rewrite(node, lambda node=node, by=counts: _split(node, by))
+            split = _split if node.op.position_of is None else _found
+            rewriter.rewrite(node, partial(split, node, counts))
         return rewriter.ledger.count > made
 
     def _counts(
@@ -93,6 +105,7 @@ class SplitReductions(GraphPass):
         if parts == 1:
             return []
         in_tiles = axes == tuple(range(len(axes))) and length % self.tile_rows == 0
+        in_tiles = in_tiles and node.op.position_of is None
         if not in_tiles or not made_by(node.operands[0], (length, results), order):
             return [parts]
         tiles = length // self.tile_rows
@@ -154,7 +167,7 @@ def _split(node: Node, counts: list[int]) -> Proposal:
         size = value.type.static_shape[longest]
         parts = _number_of_parts(size, wanted)
         each = -(-size // parts)
-        value = _padded(node, value, longest, parts * each - size)
+        value = _padded(node.op, value, longest, parts * each - size)
         sizes = value.type.static_shape
         value = _reshaped(value, (*sizes[:longest], parts, each, *sizes[longest + 1 :]))
         inner = [n if n < longest else n + 1 for n in reduced]
@@ -166,6 +179,26 @@ def _split(node: Node, counts: list[int]) -> Proposal:
     value = node.op(value, axes=[longest])
     value = in_dtype(value, node.results[0].type.dtype)
     return "split", [_reshaped(value, node.results[0].type.static_shape)]
+
+
+def _found(node: Node, counts: list[int]) -> Proposal:
+    """The position of an extreme by those in so many parts, and by these extremes."""
+    extreme, ((axis,), (wanted,)) = node.op.position_of, (_axes(node), counts)
+    assert extreme is not None
+    (x,) = node.operands
+    value: Any = in_dtype(x, I32) if x.type.dtype is BOOL else x
+    shape = x.type.static_shape
+    parts = _number_of_parts(shape[axis], wanted)
+    each = -(-shape[axis] // parts)
+    value = _padded(extreme, value, axis, parts * each - shape[axis])
+    value = _reshaped(value, (*shape[:axis], parts, each, *shape[axis + 1 :]))
+    within = node.op(value, axis=axis + 1)
+    # The first of equal ones, and a NaN before all others, as within the parts.
+    part = node.op(extreme(value, axes=[axis + 1]), axis=axis)
+    sizes = within.type.static_shape
+    starts = multiply(iota(shape=sizes, axis=axis, dtype=I32), each)
+    chosen = select(at_index(part, sizes, axis), add(starts, within), 0)
+    return "split", [reduce_sum(chosen, axes=[axis])]
 
 
 def _rounds(node: Node) -> bool:
@@ -185,13 +218,13 @@ def _number_of_parts(size: int, wanted: int) -> int:
     return min(near, key=lambda n: abs(n - wanted), default=wanted)
 
 
-def _padded(node: Node, value: Any, axis: int, count: int) -> Any:
-    """`value` with `count` more elements along an axis, which change no result."""
+def _padded(op: OpDef, value: Any, axis: int, count: int) -> Any:
+    """`value` with `count` more elements along an axis, which change no result of `op`."""
     if count == 0:
         return value
-    assert node.op.reference is not None
+    assert op.reference is not None
     nothing = np.zeros((0,), value.type.dtype.numpy)
-    neutral = Literal(node.op.reference(nothing, axes=(0,)), value.type.dtype)
+    neutral = Literal(op.reference(nothing, axes=(0,)), value.type.dtype)
     none = [0] * value.type.rank
     high = [count if d == axis else 0 for d in range(value.type.rank)]
     return pad(value, neutral, low=none, high=high)

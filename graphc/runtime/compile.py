@@ -12,13 +12,17 @@ from graphc.ir.graph import Graph, check_graph
 from graphc.ir.nonfinite import watched
 from graphc.passes import Report, run_with_report
 from graphc.passes.checking import NUMERICS
+from graphc.passes.memory_bill import is_state
 from graphc.passes.memory_budget import plan_memory
 from graphc.passes.micro_batch import MicroBatches
+from graphc.passes.pipelines import preparing
 from graphc.passes.precision import policy_text
+from graphc.passes.prepare_weights import PrepareWeights
 from graphc.runtime import load_backend
 from graphc.runtime.confirmation import confirm
 from graphc.runtime.executable import Executable
 from graphc.runtime.options import NAN
+from graphc.runtime.prepared import compile_prepared
 from graphc.runtime.settings import Settings
 from graphc.runtime.stages import Stages
 from graphc.runtime.targets import find_emitter, find_target
@@ -36,6 +40,7 @@ def compile_graph(
     bindings: Mapping[str, int] | None = None,
     check: str | None = None,
     lock: Locked | None = None,
+    prepare: bool = False,
 ) -> Executable:
     """`graph` compiled for `target`, ready to be called with arrays.
 
@@ -57,6 +62,9 @@ def compile_graph(
             nothing.
         lock: The choices of tuning that kernels get their schedules from; by default
             those of the file that ``GRAPHC_LOCK`` names.
+        prepare: Whether what depends on state alone that is not donated is computed once
+            and kept as long as the same arrays are given, none of which may change. Not
+            with passes of one's own, a budget, or a check.
 
     Raises:
         LoadError: If the lock cannot be read, or chooses what nobody could have tuned.
@@ -73,7 +81,10 @@ def compile_graph(
     backend = load_backend(chosen.backend)
     positions = _checked_donation(graph, () if check == NAN else donate)
     stages = Stages(graph.name, Settings.read(), lock)
-    passes = _chosen(pipeline, chosen.pipeline, precision)
+    default = chosen.pipeline
+    if prepare and memory_budget is None and check is None:
+        default = _with_preparing(graph, default, positions)
+    passes = _chosen(pipeline, default, precision)
     bound = graph.bind(**bindings) if bindings else graph
     check_bound(bound)
     plan = None
@@ -85,7 +96,11 @@ def compile_graph(
         bound = in_parts(plan.micro_batches) if plan.micro_batches > 1 else bound
     run = watched(bound, len(donate)) if check == NAN else bound
     lowered, report = _lower(run, passes, stages, check == NUMERICS)
-    program = backend.compile(lowered, chosen.device, positions, stages)
+    program = compile_prepared(
+        lowered,
+        positions,
+        lambda part, donated: backend.compile(part, chosen.device, donated, stages),
+    )
     if check == NAN:
         program = WatchedProgram(program, bound, lowered)
     elif check == NUMERICS:
@@ -126,6 +141,20 @@ def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
 def _chosen(pipeline: str | None, default: str, precision: str = "float32") -> str:
     chosen = default if pipeline is None else pipeline
     return ",".join(filter(None, [policy_text(precision), chosen]))
+
+
+def _with_preparing(graph: Graph, pipeline: str, donated: Sequence[int]) -> str:
+    """The pipeline, with the pass that prepares weights if there is something to gain.
+
+    None of it for the evaluator, which takes graphs without passes.
+    """
+    state = {i: p for i, p in enumerate(graph.parameters) if is_state(p)}
+    written = [state[i].name for i in donated if i in state]
+    kept = sum(p.type.nbytes for i, p in state.items() if i not in donated)
+    names = [name for name in written if name is not None]
+    if len(names) < len(written) or kept < PrepareWeights.least_kib << 10:
+        return pipeline
+    return preparing(pipeline, names) if pipeline else pipeline
 
 
 def _lower(

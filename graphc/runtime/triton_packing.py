@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from graphc.codegen.triton.kernel import Kernel
@@ -152,6 +153,11 @@ def _compiled(found: Any, kernel: Kernel, files: Mapping[str, bytes]) -> Compile
     if not whole:
         raise LoadError(
             f"what a packed plan says of kernel {ascii(kernel.name)[:80]} is wrong"
+        )
+    if digest(files[binary])[:SHORT] != PurePosixPath(binary).stem:
+        raise LoadError(
+            f"the machine code of kernel {ascii(kernel.name)[:80]} is another's",
+            received=f"what is called {ascii(binary)[:80]} has another digest",
         )
     facts = {name: found[name] for name in numbers}
     return CompiledKernel(entry, files[binary], "", **facts)

@@ -22,6 +22,7 @@ from graphc.passes.fusion.fusion import Fusion
 from graphc.passes.fusion.outlining import KERNEL
 from graphc.passes.inline import FUSED
 from graphc.passes.ledger import NodeSnapshot
+from graphc.passes.precision import Precision
 from graphc.runtime.compile import check_bound
 from graphc.runtime.kernel_costs import KernelCost, KernelReport
 from graphc.runtime.plan_costs import plan_kernels
@@ -153,23 +154,12 @@ class Why:
         """Why nodes are computed more than once; all of them unless one is named."""
         reasons = [
             Reason(
-                f"{_label(refusal.node)} in {', '.join(refusal.kernels)}",
-                refusal.reason,
-                refusal.node.location,
+                " in ".join(filter(None, [_label(each.node), ", ".join(each.kernels)])),
+                each.reason,
+                each.node.location,
             )
-            for refusal in self._refusals
-            if refusal.rule == STORE and self._is(refusal.node, name)
-        ]
-        reasons += [
-            Reason(
-                _label(rewrite.node),
-                f"to keep less in memory (rewrite #{rewrite.number}, {rewrite.rule})",
-                rewrite.node.location,
-            )
-            for rewrite in self.report.ledger.rewrites
-            if rewrite.pass_name == "rematerialize"
-            and rewrite.node is not None
-            and self._is(rewrite.node, name)
+            for each in self._refusals
+            if each.rule == STORE and self._is(each.node, name)
         ]
         question = f"why is {name or 'anything'} computed again"
         return self._answer(question, reasons, "nothing of it is computed again", name)
@@ -178,14 +168,27 @@ class Why:
         """Why nodes are kept in float32 by mixed precision; all unless one is named."""
         question = f"why is {name or 'anything'} in float32"
         passes = {run.name.partition("{")[0] for run in self.report.runs}
-        if "precision" not in passes:
+        if Precision.name not in passes:
             nothing = "no precision pass ran: dtypes are those of the graph"
             return self._answer(question, [], nothing, name)
         reasons = [
             Reason(_label(refusal.node), refusal.reason, refusal.node.location)
             for refusal in self._refusals
-            if refusal.pass_name == "precision" and self._is(refusal.node, name)
+            if refusal.pass_name == Precision.name and self._is(refusal.node, name)
         ]
+        if name is not None and not reasons:
+            reasons = [
+                Reason(
+                    _label(each.node),
+                    f"its operands are not (rewrite #{each.number}, {each.rule});"
+                    " its result is where that is what others read",
+                    each.node.location,
+                )
+                for each in self.report.ledger.rewrites
+                if each.pass_name == Precision.name
+                and each.node is not None
+                and self._is(each.node, name)
+            ]
         return self._answer(question, reasons, "nothing was kept in float32", name)
 
     def kernel(self, name: str) -> Answer:

@@ -95,6 +95,7 @@ def compile_as_asked(
     options: CompileOptions,
     donate: Sequence[int] = (),
     bindings: Mapping[str, int] | None = None,
+    prepare: bool = False,
 ) -> Executable:
     """An executable for a graph; a lock chooses where it has lines.
 
@@ -105,6 +106,7 @@ def compile_as_asked(
         options: What the user asks for.
         donate: Positions of parameters whose buffers the results may reuse.
         bindings: The sizes of its dimension symbols.
+        prepare: Whether state that is not donated is prepared, as `compile_graph` says.
 
     Raises:
         CompileError: As `compile_graph`, or if a line is required and missing.
@@ -124,6 +126,7 @@ def compile_as_asked(
         bindings,
         options.check,
         lock,
+        prepare,
     )
     if line is not None:
         executable.lines = (line,)

@@ -69,6 +69,7 @@ class BuiltBundle:
         )
         self._library = ctypes.CDLL(str(library))
         self.function("error").restype = ctypes.c_char_p
+        self.function("unrecorded").restype = ctypes.c_char_p
         self._driver = ctypes.CDLL(str(double))
         memory = HostMemory()
         kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64))
@@ -109,6 +110,15 @@ class BuiltBundle:
     @property
     def error(self) -> str:
         return self.function("error")().decode()
+
+    @property
+    def unrecorded(self) -> str:
+        return self.function("unrecorded")().decode()
+
+    @property
+    def graph_launches(self) -> int:
+        """How many graphs the driver has launched."""
+        return ctypes.c_int.in_dll(self._driver, "double_graph_launches").value
 
     def close(self) -> None:
         self.function("close")()

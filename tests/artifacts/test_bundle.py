@@ -20,6 +20,7 @@ from graphc.artifacts.bundling import write_bundle
 from graphc.artifacts.contents import FORMAT
 from graphc.artifacts.contract import Sizes
 from graphc.artifacts.loading import described, read_program
+from graphc.codegen.bundle import writing
 from graphc.codegen.bundle.names import comment, expression, identifiers, quoted
 from graphc.files.container import Container
 from graphc.files.opening import opened
@@ -220,6 +221,83 @@ def test_a_bundle_is_the_same_from_the_file_and_compiled_here(built: Built) -> N
     assert "float *int_; /* f32[5,4], int */" in header
 
 
+def test_runs_that_come_again_are_graphs(
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BUNDLE_CALLS", str(tmp_path / "calls"))
+    reference = load(built.folder / "train.gcx", "numpy")
+    bundle = built.opened("train")
+    calls, graphs = [], []
+    rng = np.random.default_rng(1)
+    for batch in (4, 4, 2, 4, 2, 2):
+        x, y = (rng.normal(size=(batch, n)).astype(np.float32) for n in (4, 3))
+        loss = np.zeros((), np.float32)
+        before = bundle.graph_launches
+        assert bundle([x, y], [loss, None], [batch]) == 0, bundle.error
+        assert bundle.unrecorded == ""
+        assert_close(loss, reference(x, y)[0])
+        graphs.append(bundle.graph_launches - before)
+        calls.append((tmp_path / "calls").read_text().splitlines())
+        (tmp_path / "calls").unlink()
+    # The first run of a program launches kernels; the others launch its graph.
+    assert graphs == [0, 1, 0, 1, 1, 1]
+    assert calls[0] == calls[1] == calls[3]
+    assert calls[2] == calls[4] == calls[5] != calls[0]
+    bundle.close()
+
+
+def test_large_tensors_exchange_their_memory(
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(writing, "COPIED_BYTES", 0)
+    write_bundle(built.folder / "train.gcx", tmp_path / "large", trusted=True)
+    reference = load(built.folder / "train.gcx", "numpy")
+    bundle = BuiltBundle(tmp_path / "large", built.double, built.code)
+    before = bundle.graph_launches
+    x, y = np.ones((4, 4), np.float32), np.ones((4, 3), np.float32)
+    for _ in range(7):
+        assert bundle([x, y], [None, None], [4]) == 0, bundle.error
+        reference(x, y)
+        for number, tensor in enumerate(reference.state.values()):
+            assert_close(bundle.read_state(number, tensor), tensor)
+    # Three places take turns.
+    assert bundle.graph_launches - before == 7 - 3
+    bundle.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"],
+)
+def test_where_nothing_can_be_recorded_kernels_are_launched(
+    built: Built, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    reference = load(built.folder / "train.gcx", "numpy")
+    bundle = built.opened("train")
+    before = bundle.graph_launches
+    monkeypatch.setenv("FAIL_CALL", call)
+    for run in range(3):
+        x, y = np.full((2, 4), run, np.float32), np.ones((2, 3), np.float32)
+        loss = np.zeros((), np.float32)
+        assert bundle([x, y], [loss, None], [2]) == 0, bundle.error
+        assert_close(loss, reference(x, y)[0])
+    assert bundle.unrecorded == f"{call} failed: an error of the double (700)"
+    assert bundle.graph_launches == before
+    bundle.close()
+    assert bundle.unrecorded == ""
+
+
+def test_what_the_host_decides_is_not_recorded(built: Built) -> None:
+    bundle = built.opened("control")
+    x, until = array(5, 4), np.full(2, 9, np.float32)
+    assert bundle([x, until], [None, None]) == 0
+    assert bundle.unrecorded in (
+        "the host reads which branch to take",
+        "the host reads whether a loop goes on",
+    )
+    bundle.close()
+
+
 # -- what goes wrong -------------------------------------------------------------------
 
 
@@ -304,7 +382,11 @@ int main(void)
 CALLS = (
     *("cuInit", "cuModuleLoadData", "cuModuleGetFunction", "cuLaunchKernel"),
     *("cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2"),
-    *("cuMemcpyDtoDAsync_v2", "cuMemsetD8Async", "cuStreamCreate"),
+    *("cuMemcpyDtoDAsync_v2", "cuMemsetD8Async", "cuStreamCreate", "cuGraphLaunch"),
+)
+CAPTURE = (
+    *("cuStreamBeginCapture_v2", "cuStreamEndCapture"),
+    "cuGraphInstantiateWithFlags",
 )
 
 
@@ -335,6 +417,9 @@ def test_nothing_is_leaked_or_overrun(built: Built, tmp_path: Path) -> None:
         assert failed.stderr == "", call
         if call not in ("cuMemcpyDtoDAsync_v2", "cuMemsetD8Async"):  # not in all plans
             assert f"{call} failed: an error of the double (700)" in failed.stdout
+    for call in CAPTURE:
+        failed = run(FAIL_CALL=call)
+        assert (failed.stderr, failed.returncode) == ("", found.returncode), call
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from graphc.passes import run
 from graphc.passes.inline import kernel_graphs
 from graphc.runtime import triton_runtime
 from graphc.runtime.options import CompileOptions
+from graphc.runtime.triton_cache import digest
+from graphc.runtime.triton_packing import SHORT
 from graphc.runtime.triton_schedules import kernel_subject
 from tests.artifacts.forgery import ArtifactForger
 from tests.artifacts.machine_code import MachineCode
@@ -186,7 +188,16 @@ def test_damaged_machine_code_is_never_launched(
     forger = ArtifactForger((built[0] / "predict.gcx").read_bytes())
     cubin = next(name for name in forger.members if name.endswith(".cubin"))
     path = tmp_path / "f.gcx"
-    path.write_bytes(forger.pack(forger.members | {cubin: b"\x7fELF"}))
+    other = b"\x7fELF"
+    path.write_bytes(forger.pack(forger.members | {cubin: other}))
+    with pytest.raises(LoadError, match="is another's"):
+        load(path, trust="code").prepare()
+    renamed = f"kernels/{digest(other)[:SHORT]}.cubin"
+    members = {
+        name.replace(cubin, renamed): data.replace(cubin.encode(), renamed.encode())
+        for name, data in {**forger.members, cubin: other}.items()
+    }
+    path.write_bytes(forger.pack(members))
     with pytest.raises(LoadError, match="machine code is damaged"):
         load(path, trust="code").prepare()
     assert "cuLaunchKernel" not in without_triton.double.calls

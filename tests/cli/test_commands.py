@@ -13,7 +13,7 @@ import graphc
 from graphc.cli.demo import data, models
 from graphc.cli.main import commands
 from graphc.ir import evaluate, parse
-from graphc.ir.errors import GraphcError, LoadError
+from graphc.ir.errors import GraphcError, LoadError, ParseError, TargetError
 
 SCALE = """\
 graph @scale(%x: f32[B,3], %w: f32[3] {role="state"}) -> (f32[B,3]) where B in 1..8 {
@@ -42,6 +42,25 @@ def test_help_names_the_commands() -> None:
     assert result.exit_code == 0
     for name in ("demo", "show", "opt", "run", "vote", "ops", "doctor"):
         assert name in result.output
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "graphc.cli.vote":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module("graphc", run_name="__main__")
+"""
+
+
+def test_it_can_be_interrupted_while_it_is_imported() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "interrupted\n")
 
 
 def test_show_counts_nodes_cost_and_state(gir: Path) -> None:
@@ -127,6 +146,9 @@ def test_show_and_run_a_saved_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         np.load(tmp_path / "o" / "result_0.npy"), model.predict(x, verbose=0)
     )
+    asked = ("run", tmp_path / "m.graphc", "-i", tmp_path / "x.npy")
+    assert isinstance(invoke(*asked, "--target", "cuda").exception, TargetError)
+    assert "are for .gcx files" in invoke(*asked, "--trust-code").output
 
 
 def test_run_names_missing_and_unknown_inputs(gir: Path) -> None:
@@ -134,6 +156,15 @@ def test_run_names_missing_and_unknown_inputs(gir: Path) -> None:
     result = invoke("run", gir, "-i", "q=none.npy")
     assert "'q' is not an input; inputs: x, w" in result.output
     assert result.exit_code == 2
+
+
+def test_text_that_is_no_graph_names_the_file(gir: Path) -> None:
+    gir.write_text("def f(): ...")
+    result = invoke("show", gir)
+    assert isinstance(result.exception, ParseError)
+    assert str(result.exception).startswith(
+        f"{gir}, line 1, column 1: expected 'graph'"
+    )
 
 
 def test_damaged_input_is_a_load_error(gir: Path, tmp_path: Path) -> None:
@@ -163,7 +194,7 @@ def test_unknown_pass_is_an_error(gir: Path) -> None:
 )
 def test_errors_are_one_message(arguments: list[str], code: int, said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from graphc.cli.main import main; main()", *arguments],
+        [sys.executable, "-m", "graphc", *arguments],
         input="not a graph\n",
         capture_output=True,
         text=True,

@@ -3,7 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+from click.testing import CliRunner
+
+from graphc.cli.main import commands
 from graphc.cli.ops import HEADER, NONE, op_rows, totals
+from graphc.ir import parse
 from graphc.ir.ops import OPS
 
 
@@ -35,3 +40,20 @@ def test_the_module_prints_the_table():
         "Triton or reason",
         "tests",
     ]
+
+
+@pytest.mark.parametrize("name", ["scan", "attention", "constant", "add"])
+def test_an_op_is_described_with_an_example_that_parses(name: str):
+    text = CliRunner().invoke(commands, ["ops", name]).output
+    head, _, example = text.partition("\n\ngraph ")
+    assert head.startswith(f"{name}(")
+    assert OPS[name].doc.splitlines()[0] in head
+    assert f"kind       {OPS[name].kind.value}\n" in head
+    graph = parse(f"graph {example}")
+    assert [node.op.name for node in graph.nodes] == [name]
+
+
+def test_an_unknown_op_gets_the_nearest():
+    result = CliRunner().invoke(commands, ["ops", "gelo"])
+    assert result.exit_code == 2
+    assert "there is no op gelo; did you mean gelu?" in result.output

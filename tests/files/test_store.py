@@ -121,6 +121,15 @@ def test_what_is_no_file_makes_way(store: Store, make) -> None:
     assert not os.path.lexists(path)
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, _full_folder, _dangling])
+def test_what_is_written_takes_the_place_of_what_is_no_file(store: Store, make) -> None:
+    path = path_of(store)
+    path.unlink()
+    make(path)
+    assert store.write("xla", KEY, PAYLOAD)
+    assert store.read("xla", KEY) == PAYLOAD
+
+
 def test_a_relative_directory_stays_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,7 +140,6 @@ def test_labels_of_another_shape_are_named(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "nope"}, "Could not interpret loss"),
         ({"loss": ["mse", "mse"]}, "`loss` must have one entry"),
         ({"loss": {"other": "mse"}}, "`loss` names outputs"),
         ({"loss_weights": [1, 2]}, "`loss_weights` must have one entry"),
@@ -177,6 +176,27 @@ def double() -> Graph:
 )
 def test_arguments_of_another_kind_are_refused(call: Any, message: str) -> None:
     with pytest.raises(GraphcError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: graphc.TensorSpec((2, 3.5)), ValueError, r"`shape\[1\]` to be an int"),
+        (lambda: graphc.jit(3), TypeError, "Expected a function. Received: 3"),
+        (lambda: graphc.grad(3), TypeError, "Expected a function. Received: 3"),
+        (lambda: graphc.jit(lambda x, s: x)(X, {1}), TypeError, "must be hashable"),
+        (lambda: layers.BatchNormalization(5)(X), GraphError, r"in -2\.\.1 .*axis=5"),
+        (lambda: layers.LayerNormalization(-3)(X), GraphError, r"in -2\.\.1 .*axis=-3"),
+        (lambda: layers.Concatenate(2)([X, X]), GraphError, r"in -2\.\.1 .*axis=2"),
+        (lambda: layers.Bidirectional(layers.Dense(2)), ValueError, "go backwards"),
+        (lambda: graphc.Sequential(layers.Dense(2)), ValueError, "a list of layers"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(
+    call: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         call()
 
 
@@ -257,3 +277,13 @@ def test_indices_and_labels_out_of_range_have_a_meaning() -> None:
     likely = np.float32([[0.1, 0.2, 0.7]] * 2)
     losses = graphc.losses.sparse_categorical_crossentropy(np.int32([7, -1]), likely)
     np.testing.assert_array_equal(losses, [0, 0])
+
+
+def test_elements_are_not_assigned() -> None:
+    def change(x: Any) -> Any:
+        x[0] = 1.0
+        return x
+
+    for use in (change, graphc.jit(change)):
+        with pytest.raises(TypeError, match=r"changed in place.*ops\.slice_update"):
+            use(ops.array(X))

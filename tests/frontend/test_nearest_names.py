@@ -36,3 +36,5 @@ def test_names_that_exist_are_those_of_the_frontend() -> None:
     ops = importlib.import_module("graphc.ops")
     assert ops.matmul is importlib.import_module("graphc.frontend.ops").matmul
     assert ops.image.resize.__name__ == "resize"
+    assert {"matmul", "image", "linalg"} < set(dir(ops))
+    assert "suggest_nearest" not in dir(ops)

@@ -16,7 +16,6 @@ from graphc.frontend.tracing import (
     current_path,
     current_trace,
     name_scope,
-    unique,
     value,
 )
 from graphc.ir import Graph, evaluate, tensor_type
@@ -130,7 +129,6 @@ def test_names_of_parameters_are_unique() -> None:
     trace = Trace(Graph("f"))
     made = [trace.parameter(tensor_type("f32[]"), "x y").value for _ in range(2)]
     assert [p.name for p in made] == ["x_y", "x_y_1"]
-    assert unique("a", {"a", "a_1"}) == "a_2"
 
 
 def test_name_scopes_are_the_path_of_nodes_and_variables() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from graphc.ir import evaluate, parse
 from graphc.passes import SplitAttention, run
@@ -52,6 +53,64 @@ def test_an_attention_without_a_gradient_stays(check_pass):
               return %y
             }""",
     )
+
+
+MASKS = {
+    "no mask": None,
+    "all keys of one head": (1, 3, 1, 1),
+    "each query": (1, 1, 4, 30),
+    "each example": (2, 1, 1, 30),
+    "queries of examples": (2, 1, 4, 1),
+}
+
+
+@pytest.mark.parametrize("op", ["attention", "attention_with_logsumexp"])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_few_queries_attend_to_parts_of_the_keys(
+    op: str, mask: tuple[int, ...] | None, rng: np.random.Generator
+):
+    types = ["f32[2,4,3,2]", "f32[2,30,1,2]", "f32[2,30,1,5]"]
+    types += [] if mask is None else [f"bool[{','.join(map(str, mask))}]"]
+    names = ["%q", "%k", "%v", "%m"][: len(types)]
+    results = ["f32[2,4,3,5]", "f32[2,3,4]"][: 1 if op == "attention" else 2]
+    parameters = map(": ".join, zip(names, types, strict=True))
+    made = ["%y", "%t"][: len(results)]
+    graph = parse(f"""
+        graph @f({", ".join(parameters)}) -> ({", ".join(results)}) {{
+          {", ".join(made)} = {op}({", ".join(names)}) : {", ".join(results)}
+          return {", ".join(made)}
+        }}""")
+    found = run(graph, "split_attention{least_keys=5}", verify=True, check=True)
+    (parts,) = (n for n in found.nodes if n.op.name == "attention_with_logsumexp")
+    assert parts.operands[1].type.static_shape == (12, 5, 1, 2)
+    arrays = [rng.normal(size=p.type.static_shape) for p in graph.parameters]
+    arrays = [a.astype("f4") for a in arrays[:3]] + [a > 0.7 for a in arrays[3:]]
+    if mask is not None:
+        arrays[3][..., -1:, :20] = False  # no key of some parts
+    for got, want in zip(
+        evaluate(found, *arrays), evaluate(graph, *arrays), strict=True
+    ):
+        assert_close(np.nan_to_num(got), np.nan_to_num(want))  # -inf without a key
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        ("f32[64,512,8,64]", "f32[64,512,8,64]", ""),  # programs enough
+        ("f32[1,4,2,64]", "f32[1,1024,2,64]", ""),  # few keys
+        ("f32[1,4,2,64]", "f32[1,4096,2,64]", " {causal=true}"),
+        ("f32[B,4,2,64]", "f32[B,4096,2,64]", ""),
+    ],
+    ids=["programs", "keys", "causal", "symbols"],
+)
+def test_what_need_not_be_split_stays(types: tuple[str, str, str]):
+    q, k, attributes = types
+    graph = parse(f"""
+        graph @f(%q: {q}, %k: {k}) -> ({q}) where B in 1..8 {{
+          %y = attention(%q, %k, %k){attributes} : {q}
+          return %y
+        }}""")
+    assert run(graph, "split_attention") == graph
 
 
 def test_two_gradients_of_one_attention_share_its_logarithms():

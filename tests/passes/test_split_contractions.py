@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,9 @@ from graphc.codegen.triton.module import emit_kernels
 from graphc.ir import evaluate, parse
 from graphc.ir.tolerance import inaccuracy, mismatch
 from graphc.passes import Pipeline, run
+from graphc.passes.fusion.parallelism import PROCESSORS
 from graphc.passes.graph_pass import pass_text
-from graphc.passes.split_contractions import SplitContractions
+from graphc.passes.split_contractions import FEW, SplitContractions
 from graphc.testing.equivalence import random_arrays
 from tests.closeness import REORDERED_ULP
 
@@ -105,6 +108,11 @@ REWRITTEN = {
           %y = dot_general(%a, %b) {batch=[[3],[0]], contract=[[1,2],[1,3]]} : f32[3,2,6]
           return %y
         }""",
+    "a prime number of terms": """
+        graph @f(%a: f32[4,509], %b: f32[509,6]) -> (f32[4,6]) {
+          %y = dot_general(%a, %b) {contract=[[1],[0]]} : f32[4,6]
+          return %y
+        }""",
     "one column": """
         graph @f(%a: f32[2,7,4,3], %b: f32[3,7,1,4]) -> (f32[3,2,1]) {
           %y = dot_general(%a, %b) {batch=[[3],[0]], contract=[[1,2],[1,3]]} : f32[3,2,1]
@@ -181,6 +189,73 @@ def test_what_is_rewritten_means_the_same(text: str, rng: np.random.Generator):
     assert not mismatch(got, want) or not inaccuracy(got, want, judge)
 
 
+def gradient(x: str, cotangent: str, kernel: str, step: int, padding: str) -> str:
+    """The gradient of the weights of a convolution with a stride of `step`."""
+    rank = x.count(",") - 1
+    digits = "012"[:rank]
+    ones, steps = [1] * rank, [step] * rank
+    return f"""
+        graph @f(%x: {x}, %g: {cotangent}) -> ({kernel}) {{
+          %y = convolution(%x, %g) {{input_dilation={ones}, kernel_dilation={steps},
+            labels="f{digits}b_i{digits}o->{digits}bf", padding={padding},
+            strides={ones}}} : {kernel}
+          return %y
+        }}"""
+
+
+IMAGES = {
+    "one image": gradient(
+        *("f32[1,16,9,5]", "f32[1,16,9,6]", "f32[3,3,5,6]", 1, "[[1,1],[1,1]]")
+    ),
+    "two with strides": gradient(
+        *("bf16[2,32,17,4]", "bf16[2,16,8,6]", "bf16[3,3,4,6]", 2, "[[0,1],[0,0]]")
+    ),
+    "places between windows": gradient(
+        *("f32[1,32,18,4]", "f32[1,16,9,6]", "f32[1,1,4,6]", 2, "[[0,-1],[0,-1]]")
+    ),
+    "cropped": gradient(
+        *("f32[1,20,8,4]", "f32[1,16,8,6]", "f32[3,1,4,6]", 1, "[[-1,-1],[0,0]]")
+    ),
+    "columns": gradient(
+        *("f32[1,7,34,4]", "f32[1,7,32,6]", "f32[1,3,4,6]", 1, "[[0,0],[0,0]]")
+    ),
+    "a series of integers": gradient(
+        *("i32[1,512,4]", "i32[1,512,6]", "i32[5,4,6]", 1, "[[2,2]]")
+    ),
+    "an odd number of images and rows": gradient(
+        *("f32[3,45,7,4]", "f32[3,45,7,6]", "f32[1,3,4,6]", 1, "[[0,0],[1,1]]")
+    ),
+    "volumes": gradient(
+        "f32[2,8,16,16,4]",
+        *("f32[2,8,16,16,6]", "f32[3,3,3,4,6]", 1, "[[1,1],[1,1],[1,1]]"),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", IMAGES.values(), ids=IMAGES)
+def test_few_images_are_summed_in_parts(text: str, rng: np.random.Generator):
+    graph = parse(text)
+    result = run(graph, Pipeline((EAGER,)), verify=True, check=True)
+    (convolved,) = (node for node in result.nodes if node.op.name == "convolution")
+    images = graph.parameters[0].type.static_shape[0]
+    assert convolved.attributes["groups"] >= FEW * images
+    arrays = random_arrays(graph, rng)
+    (want,), (got,) = evaluate(graph, *arrays), evaluate(result, *arrays)
+    (judge,) = evaluate(graph, *arrays, dtype="f64")
+    assert not mismatch(got, want) or not inaccuracy(got, want, judge)
+
+
+def test_a_gradient_of_one_image_has_programs_for_a_gpu():
+    text = gradient(
+        *("bf16[1,512,512,64]", "bf16[1,512,512,64]", "bf16[3,3,64,64]", 1),
+        "[[1,1],[1,1]]",
+    )
+    lowered = run(parse(text), "split_contractions,canonicalize{late=true},cse,fusion")
+    programs = [math.prod(each.programs) for each in emit_kernels(lowered).values()]
+    assert len(programs) == 3  # the parts of the image, their gradients, the sum
+    assert min(programs) > PROCESSORS // 2
+
+
 LEFT = {
     "many tiles": """
         graph @f(%x: f32[4096,4096], %w: f32[4096,4096]) -> (f32[4096,4096]) {
@@ -189,11 +264,6 @@ LEFT = {
         }""",
     "a short sum": """
         graph @f(%x: f32[4,500], %w: f32[500,6]) -> (f32[4,6]) {
-          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[4,6]
-          return %y
-        }""",
-    "an odd sum": """
-        graph @f(%x: f32[4,4097], %w: f32[4097,6]) -> (f32[4,6]) {
           %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[4,6]
           return %y
         }""",

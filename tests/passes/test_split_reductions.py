@@ -9,6 +9,7 @@ import pytest
 
 from graphc.codegen.triton.module import emit_kernels
 from graphc.ir import parse
+from graphc.ir.types import dtype as graphc_dtype
 from graphc.passes import run, run_with_report
 from graphc.passes.split_reductions import SplitReductions
 from graphc.testing.equivalence import assert_same_meaning, random_arrays
@@ -199,13 +200,67 @@ def test_long_sums_have_as_many_programs_as_a_gpu_runs(shape: list[int], parts: 
     assert [math.prod(each.programs) for each in kernels.values()] == [parts, 1]
 
 
-def test_positions_are_not_those_of_parts():
+def test_positions_are_those_within_the_first_best_part(check_pass):
+    check_pass(
+        SPLIT,
+        before="""
+            graph @f(%x: f32[30]) -> (i32[]) {
+              %0 = argmax(%x) {axis=0} : i32[]
+              return %0
+            }""",
+        after="""
+            graph @f(%x: f32[30]) -> (i32[]) {
+              %0 = reshape(%x) {shape=[6,5]} : f32[6,5]
+              %1 = argmax(%0) {axis=1} : i32[6]
+              %2 = reduce_max(%0) {axes=[1]} : f32[6]
+              %3 = argmax(%2) {axis=0} : i32[]
+              %4 = iota() {axis=0, dtype="i32", shape=[6]} : i32[6]
+              %5 = multiply(%4, 5:i32) : i32[6]
+              %6 = broadcast_in_dim(%3) {dims=[], shape=[6]} : i32[6]
+              %7 = iota() {axis=0, dtype="i32", shape=[6]} : i32[6]
+              %8 = compare(%7, %6) {direction="EQ"} : bool[6]
+              %9 = add(%5, %1) : i32[6]
+              %10 = select(%8, %9, 0:i32) : i32[6]
+              %11 = reduce_sum(%10) {axes=[0]} : i32[]
+              return %11
+            }""",
+    )
+
+
+INF, NAN = math.inf, math.nan
+ROWS = {
+    "ties": [1, 3, 2, 3, -3, 0, -3, 3] * 5,
+    "the first of several nan": [*range(20), NAN, 90, *range(14), NAN, NAN, -5],
+    "nothing but infinities": [INF] * 37,
+    "nothing but negative infinities": [-INF] * 37,
+    "zeros of both signs": [-0.0, 0.0] * 15 + [-0.0],
+    "the last": [0] * 40 + [1],
+}
+
+
+@pytest.mark.parametrize("op", ["argmax", "argmin"])
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_positions_are_the_same(op: str, row: list[float]):
+    for dtype in ("f32", "bf16", "i16", "bool"):
+        kind = graphc_dtype(dtype)
+        finite = row if kind.is_float else np.nan_to_num(row, posinf=9, neginf=-9)
+        array = np.array(finite).astype(kind.numpy)
+        x = np.stack([array, array[::-1]], 1)
+        graph = parse(f"""
+            graph @f(%x: {dtype}[{len(row)},2]) -> (i32[2]) {{
+              %0 = {op}(%x) {{axis=0}} : i32[2]
+              return %0
+            }}""")
+        result = run(graph, "split_reductions{programs=4,work=8}", verify=True)
+        assert sum(node.op.name == op for node in result.nodes) == 2
+        assert_same_meaning(graph, result, [x])
+
+
+def test_long_rows_have_programs_to_find_positions():
     graph = parse("""
-        graph @f(%x: f32[32]) -> (i32[]) {
-          %0 = argmax(%x) {axis=0} : i32[]
+        graph @f(%x: f32[3,100000]) -> (i32[3]) {
+          %0 = argmin(%x) {axis=1} : i32[3]
           return %0
         }""")
-    result, report = run_with_report(graph, "split_reductions{programs=4,work=8}")
-    assert result == graph
-    (refusal,) = report.ledger.refusals
-    assert refusal.reason == "argmax of parts is not known to be that of all"
+    kernels = emit_kernels(run(graph, "split_reductions,fusion")).values()
+    assert [math.prod(each.programs) for each in kernels] == [300, 3]

@@ -34,18 +34,19 @@ def seen(graph: Graph, rewriter: Rewriter) -> list[str | None]:
 def test_a_pass_that_comes_again_sees_what_was_touched_and_its_neighbours():
     graph, journal = parse(CHAIN), Journal()
     first = Rewriter(Ledger(), "first", journal=journal)
-    journal.begin("first")
+    assert journal.begin("first", 0)
     assert seen(graph, first) == ["a", "b", "c", "d", "e"]
-    journal.end("first", [graph])
+    journal.end("first", 0, [graph])
+    assert not journal.begin("first", 0)
     other = Rewriter(Ledger(), "other", journal=journal)
     _, b, _, _, _ = graph.nodes
     assert other.set_operand(b, 0, graph.parameters[0], "past")
-    journal.begin("first")
+    assert journal.begin("first", 1)
     assert seen(graph, first) == ["a", "b", "c"]
-    journal.end("first", [graph])
-    journal.begin("first")
+    journal.end("first", 1, [graph])
+    journal.begin("first", 1)
     assert seen(graph, first) == []
-    journal.begin("other")
+    assert journal.begin("other", 1)
     assert seen(graph, other) == ["a", "b", "c", "d", "e"]
 
 

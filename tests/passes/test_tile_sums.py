@@ -55,6 +55,24 @@ def test_the_gradient_of_a_bias_is_summed_where_it_is_made():
     ]
 
 
+SCALED = """
+    graph @f(%g: f32[256,8], %w: f32[20,8]) -> (f32[256,20], f32[20], f32[256,20]) {
+      %d = dot_general(%g, %w) {contract=[[1],[1]]} : f32[256,20]
+      %y = multiply(%d, 2.0) : f32[256,20]
+      %s = reduce_sum(%y) {axes=[0]} : f32[20]
+      %m = reduce_max(%y) {axes=[1]} : f32[256]
+      %b = broadcast_in_dim(%m) {dims=[0], shape=[256,20]} : f32[256,20]
+      %c = subtract(%y, %b) : f32[256,20]
+      return %y, %s, %c
+    }"""
+
+
+def test_a_sum_follows_what_moves_to_a_product():
+    """What it sums is first in the kernel of the maxima, which then goes before it."""
+    lines, _ = split(SCALED)
+    assert lines[0] == "contraction: dot_general multiply reduce_sum"
+
+
 def test_one_kernel_makes_a_convolution_and_the_sums_for_its_mean():
     lines, _ = split(SPREAD)
     assert lines[0] == "contraction: convolution reduce_sum"

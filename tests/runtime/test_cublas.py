@@ -66,6 +66,23 @@ graph @several(%x: f16[6,4,16], %w: f16[4,16,3,8]) -> (f32[6,3,8]) {
 }"""
 """Several dimensions of a kind, and sums that are not rounded to float16."""
 
+PLACES = """
+graph @places(%x: bf16[2,4,3,16], %w: bf16[1,1,24,16], %b: bf16[24]) -> (bf16[2,4,3,24]) {
+  %p = convolution(%x, %w) {labels="b01f_01oi->b01f", strides=[1,1], padding=[[0,0],[0,0]],
+    input_dilation=[1,1], kernel_dilation=[1,1]} : bf16[2,4,3,24]
+  %c = broadcast_in_dim(%b) {dims=[3], shape=[2,4,3,24]} : bf16[2,4,3,24]
+  %y = add(%c, %p) : bf16[2,4,3,24]
+  return %y
+}"""
+"""A convolution that looks at one place."""
+
+GROUPS = """
+graph @groups(%x: f32[3,5,12], %w: f32[1,4,24]) -> (f32[3,5,24]) {
+  %p = convolution(%x, %w) {labels="b0f_0io->b0f", strides=[1], padding=[[0,0]],
+    input_dilation=[1], kernel_dilation=[1], groups=3} : f32[3,5,24]
+  return %p
+}"""
+
 CALLS = {
     **{form: matmul(12, 20, 8, form=form) for form in ("NN", "NT", "TN", "TT")},
     "float16": matmul(12, 20, 8, "f16"),
@@ -74,6 +91,8 @@ CALLS = {
     "a bias": BIAS,
     "a batch": HEADS,
     "several dimensions": SEVERAL,
+    "a convolution of single places": PLACES,
+    "groups of such": GROUPS,
 }
 
 
@@ -136,6 +155,15 @@ def test_tf32_is_said_to_the_library(rng: np.random.Generator):
         pytest.param(linear_gelu(32, 48, 64), id="an activation"),
         pytest.param(BATCHED, id="a result that lies otherwise"),
         pytest.param(matmul(12, 20, 8, "i8"), id="integers"),
+        pytest.param(
+            PLACES.replace("[0,0],", "[0,1],").replace("4,3,24", "5,3,24"), id="padding"
+        ),
+        pytest.param(
+            GROUPS.replace("5,24]", "9,24]").replace(
+                "input_dilation=[1]", "input_dilation=[2]"
+            ),
+            id="places between",
+        ),
         pytest.param(BIAS.replace("add(", "multiply("), id="a scale"),
         pytest.param(
             BIAS.replace("dims=[1]", "dims=[0]").replace("48", "32"), id="rows"

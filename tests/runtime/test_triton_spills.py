@@ -86,6 +86,23 @@ def test_what_spills_least_is_taken_if_all_spill():
     assert 2 < len(tried) <= 4
 
 
+ATTENTION = """
+    graph @f(%q: f32[2,77,3,128], %k: f32[2,99,3,128]) -> (f32[2,77,3,128]) {
+      %y = attention(%q, %k, %k) {scale=0.1} : f32[2,77,3,128]
+      return %y
+    }"""
+
+
+def test_lighter_attention_has_sides_for_products():
+    graph, name, kernel = made(ATTENTION)
+    assert kernel.num_warps == 4
+    found = lighter(graph.module.graphs[name], kernel)
+    assert [(each.num_warps, *each.constants.values()) for each in found] == [
+        (8, 32, 16),
+        (8, 16, 16),
+    ]
+
+
 def test_lighter_schedules_hold_less():
     for text in (ROWS, DOT):
         graph, name, kernel = made(text)

@@ -98,6 +98,37 @@ def test_nothing_is_computed_again(asked: Why):
     assert reason.text == "nothing of it is computed again"
 
 
+def test_what_is_not_kept_for_the_backward_part_is_named():
+    """What is computed again has the reason, and not what reads it."""
+    graph = parse("""
+        graph @f(%w: f32[64,64], %x: f32[64,64]) -> (f32[], f32[64,64]) {
+          %l, %g = value_and_gradient(%w, %x) {graph="loss", wrt=[0]} : f32[], f32[64,64]
+          return %l, %g
+        }
+        graph @loss(%w: f32[64,64], %x: f32[64,64]) -> (f32[]) {
+          %h = dot_general(%x, %w) {contract=[[1],[0]]} : f32[64,64]
+          %t = tanh(%h) : f32[64,64]
+          %u = multiply(%t, %t) : f32[64,64]
+          %e = exponential(%u) : f32[64,64]
+          %s = reduce_sum(%e) {axes=[0,1]} : f32[]
+          return %s
+        }""")
+    reasons = graphc.why(graph, "autodiff,inline,decompose,rematerialize").recomputed()
+    text = "its 16.00 KiB are not kept for what reads it in the backward part"
+    assert {reason.text for reason in reasons.reasons} == {text}
+    assert all("dot_general" not in reason.subject for reason in reasons.reasons)
+
+
+def test_what_precision_makes_narrow_is_not_said_to_be_left_alone():
+    graph = parse("""
+        graph @f(%x: f32[64,64], %w: f32[64,64]) -> (f32[64,64]) {
+          %a = dot_general(%x, %w) {contract=[[1],[0]]} : f32[64,64]
+          return %a
+        }""")
+    (reason,) = graphc.why(graph, "precision,triton").float32("%a").reasons
+    assert reason.text.startswith("its operands are not (rewrite #1, compute_in_bf16)")
+
+
 def test_float32_without_a_precision_pass(asked: Why):
     assert "no precision pass ran" in str(asked.float32())
 

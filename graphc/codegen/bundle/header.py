@@ -25,7 +25,9 @@ def header(bundle: Bundle) -> str:
     parts = [
         f"/* {comment(bundle.title)}",
         f"   Machine code for {bundle.architecture}; it needs the NVIDIA driver alone.",
-        "   One thread at a time may call these functions. */\n",
+        "   One thread at a time may call these functions: they share the memory on the",
+        "   GPU and the message of the last error. Threads may take turns, behind a lock",
+        "   of yours; each call makes the GPU's primary context that of its thread. */\n",
         f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         _codes(name),
@@ -109,6 +111,9 @@ def _functions(bundle: Bundle) -> str:
     found += [
         "/* What the last error was, in words. */",
         f"const char *{name}_error(void);\n",
+        "/* Runs are recorded as CUDA graphs when they come again. Why the last one was",
+        '   not, and will not be, in words; "" otherwise. */',
+        f"const char *{name}_unrecorded(void);\n",
         "/* Frees everything; after DRIVER_FAILED, do so before anything else. */",
         f"void {name}_close(void);\n",
     ]

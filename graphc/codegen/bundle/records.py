@@ -47,6 +47,13 @@ class Program:
     code: tuple[Code, ...]
     constants: bytes
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why a run cannot be recorded as a CUDA graph, or None if it can."""
+        if self.plan.limits:
+            return "the host reads how often a loop runs"
+        return self.plan.obstacle
+
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
@@ -107,3 +114,8 @@ class Bundle:
     state: tuple[Array, ...]
     written: tuple[int, ...]
     programs: tuple[Program, ...]
+
+    @property
+    def told(self) -> list[int]:
+        """The symbols whose sizes programs are told: those of ranges."""
+        return [i for i, symbol in enumerate(self.symbols) if symbol.low is not None]

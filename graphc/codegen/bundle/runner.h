@@ -55,9 +55,12 @@ typedef struct {
     const size_t *regions; /* bytes of each */
     Part constants;
     const int *outputs; /* the region of each output */
+    int copy_count;
+    const int (*copies)[2]; /* after a run: a region of the state, and what replaces it */
     int move_count;
     const int (*moves)[2]; /* after a run: a region, and whose memory it has next */
     int (*run)(Runner *r, const Address *at);
+    const char *obstacle; /* why a run cannot be recorded, or NULL */
 } Program;
 
 typedef struct {
@@ -76,6 +79,14 @@ typedef struct {
     void (*shapes)(const int64_t *sizes, int64_t (*shapes)[MAX_RANK]);
 } Bundle;
 
+/* What a plan does at some addresses, as a CUDA graph. */
+typedef struct {
+    Address *at; /* NULL: for none yet */
+    void *ready; /* NULL: these addresses came once */
+} Recording;
+
+enum { MOST_RECORDINGS = 4 };
+
 struct Runner {
     const Bundle *bundle;
     void *library, *context, *stream;
@@ -85,6 +96,9 @@ struct Runner {
     Address *scratch;  /* of each kernel */
     Address *state;    /* of each tensor */
     Address **regions; /* of each program: those that are neither state nor shared */
+    Recording (*recordings)[MOST_RECORDINGS]; /* of each program */
+    const char *unrecorded; /* why the last run is not to become a graph, or NULL */
+    char no_graphs[512];    /* why nothing is recorded any more, or "" */
     char message[512];
 };
 
@@ -131,7 +145,13 @@ static int fail(Runner *r, int code, const char *format, ...)
     X(cuMemsetD8Async, (Address, unsigned char, size_t, void *))                      \
     X(cuStreamCreate, (void **, unsigned))                                            \
     X(cuStreamDestroy_v2, (void *))                                                   \
-    X(cuStreamSynchronize, (void *))
+    X(cuStreamSynchronize, (void *))                                                  \
+    X(cuStreamBeginCapture_v2, (void *, int))                                         \
+    X(cuStreamEndCapture, (void *, void **))                                          \
+    X(cuGraphInstantiateWithFlags, (void **, void *, unsigned long long))             \
+    X(cuGraphDestroy, (void *))                                                       \
+    X(cuGraphLaunch, (void *, void *))                                                \
+    X(cuGraphExecDestroy, (void *))
 
 #define DECLARE(name, types) int(*name) types;
 static struct {
@@ -145,6 +165,7 @@ enum {
     COMPUTE_MINOR = 76,
     SHARED_MEMORY_LIMIT = 97,
     MAX_DYNAMIC_SHARED = 8,
+    CAPTURE_THIS_THREAD = 1,
     SHARED_WITHOUT_ASKING = 48 * 1024,
     ALIGNMENT = 256
 };
@@ -317,6 +338,10 @@ static void close_runner(Runner *r)
     if (r->context != NULL) {
         driver.cuCtxSetCurrent(r->context);
         if (r->stream != NULL) driver.cuStreamSynchronize(r->stream);
+        for (i = 0; r->recordings && i < b->program_count; i++)
+            for (j = 0; j < MOST_RECORDINGS; j++)
+                if (r->recordings[i][j].ready)
+                    driver.cuGraphExecDestroy(r->recordings[i][j].ready);
         for (i = 0; r->regions && i < b->program_count; i++)
             for (j = 0; r->regions[i] && j < b->programs[i].region_count; j++)
                 if (r->regions[i][j]) driver.cuMemFree_v2(r->regions[i][j]);
@@ -329,14 +354,20 @@ static void close_runner(Runner *r)
         if (r->stream != NULL) driver.cuStreamDestroy_v2(r->stream);
         driver.cuDevicePrimaryCtxRelease_v2(r->device);
     }
+    for (i = 0; r->recordings && i < b->program_count; i++)
+        for (j = 0; j < MOST_RECORDINGS; j++) free(r->recordings[i][j].at);
     for (i = 0; r->regions && i < b->program_count; i++) free(r->regions[i]);
+    free(r->recordings);
     free(r->regions);
     free(r->state);
     free(r->scratch);
     free(r->functions);
     free(r->modules);
     if (r->library != NULL) dlclose(r->library);
+    r->recordings = NULL;
     r->regions = NULL;
+    r->unrecorded = NULL;
+    r->no_graphs[0] = '\0';
     r->state = r->scratch = NULL;
     r->functions = r->modules = NULL;
     r->library = r->context = r->stream = NULL;
@@ -396,9 +427,11 @@ static int open_parts(Runner *r, int gpu)
     r->regions = zeros((size_t)b->program_count, sizeof *r->regions);
     r->state = zeros((size_t)b->state_count, sizeof *r->state);
     r->scratch = zeros((size_t)b->kernel_count, sizeof *r->scratch);
+    r->recordings = zeros((size_t)b->program_count, sizeof *r->recordings);
     r->functions = zeros((size_t)b->kernel_count, sizeof *r->functions);
     r->modules = zeros((size_t)b->image_count, sizeof *r->modules);
-    if (!r->regions || !r->state || !r->scratch || !r->functions || !r->modules)
+    if (!r->regions || !r->recordings || !r->state || !r->scratch || !r->functions ||
+        !r->modules)
         return fail(r, NO_MEMORY, "there is no memory left on the host");
     TRY(load_driver(r));
     TRY(take_gpu(r, gpu));
@@ -541,6 +574,57 @@ static int take_output(Runner *r, int output, void *wanted, Address at,
     return code;
 }
 
+/* Makes one CUDA graph of what a plan does, which does not run yet. */
+static int record(Runner *r, const Program *p, const Address *at, void **ready)
+{
+    void *graph = NULL;
+    int code, ended;
+    CALL(cuStreamBeginCapture_v2, r->stream, CAPTURE_THIS_THREAD);
+    code = p->run(r, at);
+    ended = driver.cuStreamEndCapture(r->stream, &graph);
+    if (code == OK) code = checked(r, "cuStreamEndCapture", ended);
+    if (code == OK)
+        code = checked(r, "cuGraphInstantiateWithFlags",
+                       driver.cuGraphInstantiateWithFlags(ready, graph, 0));
+    if (code != OK) *ready = NULL;
+    if (graph != NULL) driver.cuGraphDestroy(graph);
+    return code;
+}
+
+/* The recording for some addresses, or NULL if they are not to become one. */
+static Recording *find_recording(Runner *r, int number, const Address *at)
+{
+    const Program *p = &r->bundle->programs[number];
+    size_t bytes = (size_t)p->region_count * sizeof *at;
+    int i;
+    r->unrecorded = p->obstacle ? p->obstacle : r->no_graphs[0] ? r->no_graphs : NULL;
+    for (i = 0; r->unrecorded == NULL && i < MOST_RECORDINGS; i++) {
+        Recording *found = &r->recordings[number][i];
+        if (found->at == NULL) {
+            found->at = malloc(bytes ? bytes : 1);
+            if (found->at != NULL) memcpy(found->at, at, bytes);
+            return NULL; /* kernels must have run before they are recorded */
+        }
+        if (memcmp(found->at, at, bytes) == 0) return found;
+    }
+    if (r->unrecorded == NULL) r->unrecorded = "the state has too many places in turn";
+    return NULL;
+}
+
+/* Does what a plan does: the second time at the same addresses as a graph. */
+static int run_plan(Runner *r, int number, const Address *at)
+{
+    const Program *p = &r->bundle->programs[number];
+    Recording *found = find_recording(r, number, at);
+    if (found != NULL && found->ready == NULL && record(r, p, at, &found->ready) != OK) {
+        memcpy(r->no_graphs, r->message, sizeof r->no_graphs);
+        r->unrecorded = r->no_graphs;
+    }
+    if (found == NULL || found->ready == NULL) return p->run(r, at);
+    CALL(cuGraphLaunch, found->ready, r->stream);
+    return OK;
+}
+
 /* One run. Memory that is allocated here lies in `work`, which the caller frees. */
 typedef struct {
     void **staged;
@@ -574,12 +658,16 @@ static int run_parts(Runner *r, Work *w, const int64_t *sizes,
         w->told[i] = (int32_t)sizes[b->told[i]];
         TRY(upload(r, w->at[first + i], &w->told[i], sizeof *w->told));
     }
-    TRY(p->run(r, w->at));
+    TRY(run_plan(r, number, w->at));
     for (i = 0; i < b->output_count; i++)
         if (outputs[i] != NULL)
             TRY(take_output(r, i, outputs[i], w->at[p->outputs[i]],
                             w->shapes[b->input_count + i],
                             w->room[b->input_count + i]));
+    for (i = 0; i < p->copy_count; i++) {
+        const int *pair = p->copies[i];
+        TRY(copy(r, w->at[pair[0]], w->at[pair[1]], p->regions[pair[0]]));
+    }
     TRY(finish(r));
     for (i = 0; i < p->move_count; i++)
         *slot(r, number, p->moves[i][0]) = w->at[p->moves[i][1]];

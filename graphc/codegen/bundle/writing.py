@@ -14,6 +14,9 @@ from graphc.codegen.bundle.steps import Statements
 RUNNER = "runner.h"
 """The part that is the same in all bundles."""
 
+COPIED_BYTES = 4096
+"""Up to how large tensors of the state are copied to where they were."""
+
 
 def bundle_files(bundle: Bundle) -> dict[str, bytes]:
     """The files of a C program by name, the same bytes for the same bundle.
@@ -35,26 +38,41 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
     return found | {f"{name}_data.bin": bytes(data.content)}
 
 
-def moves(bundle: Bundle, program: Program) -> list[tuple[int, int]]:
-    """What a run does to the memory of regions: whose each has in the next run.
+def handed_over(
+    bundle: Bundle, program: Program
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """What happens to the state after a run: copies, in order, and exchanges of memory.
 
-    A result that replaces a tensor may lie in memory of its own, or in another's. That
-    becomes the tensor's, and what the tensor had goes where it came from.
+    A result that replaces a tensor may lie in memory of its own, or in another's. If it
+    is small it is copied, so that the next run finds the same addresses. Or else that
+    memory becomes the tensor's, and what the tensor had goes where it came from.
+
+    Returns:
+        Pairs of regions: what is written and what is read; then what gets other memory,
+        and whose that was.
     """
     first, regions = len(bundle.inputs), program.plan.results
-    of = regions[len(bundle.outputs) :]
-    replaced = {
-        region: first + place
-        for place, (_, region) in zip(bundle.written, of, strict=True)
+    source = {
+        first + place: region
+        for place, (_, region) in zip(
+            bundle.written, regions[len(bundle.outputs) :], strict=True
+        )
+        if region != first + place
     }
-    found = {target: source for source, target in replaced.items() if target != source}
-    for start in [region for region in replaced if region not in found]:
-        end = start
-        while end in replaced and replaced[end] != end:
-            end = replaced[end]
-        if end != start:
-            found[start] = end
-    return sorted(found.items())
+    copies: list[tuple[int, int]] = []
+    moves: list[tuple[int, int]] = []
+    read = set(source.values())
+    for head in [region for region in source if region not in read]:
+        links: list[tuple[int, int]] = []
+        region = head
+        while region in source:
+            links.append((region, source.pop(region)))
+            region = links[-1][1]
+        if program.plan.regions[head].bytes <= COPIED_BYTES:
+            copies += links
+        else:
+            moves += [*links, (region, head)]
+    return copies, sorted([*moves, *source.items()])  # what is left exchanges places
 
 
 def _source(bundle: Bundle, data: Data) -> str:
@@ -68,13 +86,17 @@ def _source(bundle: Bundle, data: Data) -> str:
         f"extern const unsigned char {name}_data[]; /* {name}_data.S */\n",
         _tables(bundle, data),
     ]
+    rows: list[str] = []
     for number, program in enumerate(bundle.programs):
         sizes = ", ".join(f"{n} = {size}" for n, size in sorted(program.sizes.items()))
         parts.append(f"/* -- program {number}{f': {sizes}' if sizes else ''} -- */\n")
         steps = Statements(program.plan, data.numbers[number])
         parts.append(steps.function(f"run_{number}"))
-        parts.append(_program_tables(bundle, program, number))
-    parts += [_programs(bundle, data), _shapes(bundle), _bundle(bundle, data)]
+        tables, row = _program(bundle, number, data.constants[number])
+        parts.append(tables)
+        rows.append(row)
+    parts += [_table("Program", "programs", rows), _shapes(bundle)]
+    parts.append(_bundle(bundle, data))
     return "\n".join([*parts, _interface(bundle)])
 
 
@@ -87,6 +109,11 @@ def _table(type: str, name: str, rows: Sequence[str]) -> str:
 def _numbers(type: str, name: str, numbers: Sequence[int]) -> str:
     listed = ", ".join(map(str, numbers or [0]))
     return f"static const {type} {name}[] = {{{listed}}};\n"
+
+
+def _pairs(name: str, pairs: Sequence[tuple[int, int]]) -> str:
+    listed = ", ".join(f"{{{a}, {b}}}" for a, b in pairs) or "{0}"
+    return f"static const int {name}[][2] = {{{listed}}};\n"
 
 
 def _part(part: Part) -> str:
@@ -103,7 +130,6 @@ def _tables(bundle: Bundle, data: Data) -> str:
         f"{{{quoted(s.name)}, {s.low or 0}, {len(s.compiled)}, sizes_of_{i}}}"
         for i, s in enumerate(bundle.symbols)
     ]
-    told = [i for i, s in enumerate(bundle.symbols) if s.low is not None]
     return "\n".join(
         [
             _table("Part", "images", [*map(_part, data.images)]),
@@ -116,7 +142,7 @@ def _tables(bundle: Bundle, data: Data) -> str:
             _table("Array", "inputs", [*map(_array, bundle.inputs)]),
             _table("Array", "outputs", [*map(_array, bundle.outputs)]),
             _table("Part", "state", [*map(_part, data.state)]),
-            _numbers("int", "told", told),
+            _numbers("int", "told", bundle.told),
         ]
     )
 
@@ -126,29 +152,28 @@ def _array(array: Array) -> str:
     return f"{{{quoted(array.name)}, {item}, {array.type.rank}}}"
 
 
-def _program_tables(bundle: Bundle, program: Program, number: int) -> str:
-    outputs = program.plan.results[: len(bundle.outputs)]
-    pairs = [f"{{{a}, {b}}}" for a, b in moves(bundle, program)]
+def _program(bundle: Bundle, number: int, constants: Part) -> tuple[str, str]:
+    """The tables of a program, and its row in the table of programs."""
+    program = bundle.programs[number]
+    plan = program.plan
+    copies, moves = handed_over(bundle, program)
     sizes = [program.sizes[symbol.name] for symbol in bundle.symbols]
-    regions = [region.bytes for region in program.plan.regions]
-    return "".join(
-        [
-            _numbers("int64_t", f"program_sizes_{number}", sizes),
-            _numbers("size_t", f"regions_{number}", regions),
-            _numbers("int", f"outputs_{number}", [region for _, region in outputs]),
-            f"static const int moves_{number}[][2] = {{{', '.join(pairs or ['{0}'])}}};\n",
-        ]
-    )
-
-
-def _programs(bundle: Bundle, data: Data) -> str:
-    rows = [
-        f"{{program_sizes_{i}, {len(program.plan.regions)}, regions_{i},"
-        f" {_part(data.constants[i])}, outputs_{i},"
-        f" {len(moves(bundle, program))}, moves_{i}, run_{i}}}"
-        for i, program in enumerate(bundle.programs)
+    outputs = [region for _, region in plan.results[: len(bundle.outputs)]]
+    tables = [
+        _numbers("int64_t", f"program_sizes_{number}", sizes),
+        _numbers("size_t", f"regions_{number}", [r.bytes for r in plan.regions]),
+        _numbers("int", f"outputs_{number}", outputs),
+        _pairs(f"copies_{number}", copies),
+        _pairs(f"moves_{number}", moves),
     ]
-    return _table("Program", "programs", rows)
+    obstacle = program.obstacle
+    row = (
+        f"{{program_sizes_{number}, {len(plan.regions)}, regions_{number},"
+        f" {_part(constants)}, outputs_{number},"
+        f" {len(copies)}, copies_{number}, {len(moves)}, moves_{number}, run_{number},"
+        f" {'NULL' if obstacle is None else quoted(obstacle)}}}"
+    )
+    return "".join(tables), row
 
 
 def _shapes(bundle: Bundle) -> str:
@@ -164,7 +189,6 @@ def _shapes(bundle: Bundle) -> str:
 
 def _bundle(bundle: Bundle, data: Data) -> str:
     major, minor = divmod(int(bundle.architecture.removeprefix("sm_")), 10)
-    told = sum(symbol.low is not None for symbol in bundle.symbols)
     fields: Mapping[str, object] = {
         "major": major,
         "minor": minor,
@@ -175,7 +199,7 @@ def _bundle(bundle: Bundle, data: Data) -> str:
         "input_count": len(bundle.inputs),
         "output_count": len(bundle.outputs),
         "state_count": len(bundle.state),
-        "told_count": told,
+        "told_count": len(bundle.told),
         "program_count": len(bundle.programs),
     }
     tables = ("images", "kernels", "symbols", "inputs", "outputs", "state", "told")
@@ -220,6 +244,8 @@ def _interface(bundle: Bundle) -> str:
                 [f"return move_state(&runner, tensor, {pair});"],
             )
     lines += _function(f"const char *{name}_error(void)", ["return runner.message;"])
+    reason = 'return runner.unrecorded ? runner.unrecorded : "";'
+    lines += _function(f"const char *{name}_unrecorded(void)", [reason])
     lines += _function(f"void {name}_close(void)", ["close_runner(&runner);"])
     return "\n".join(lines)
 

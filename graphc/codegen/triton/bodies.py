@@ -202,10 +202,11 @@ def _single_body(graph: Graph, pointers: Sequence[str], section: Section) -> Bod
     across = dimension_across(space.elements, emitter.loads)
     if across is None:
         return finished(emitter, ((Tiles(space.elements, "XBLOCK"),),), schedule)
-    emitter = written(PointwiseSpace(space.elements, across), tiled_schedule())
-    size, _ = across
-    tiles = (Tiles(size, "YBLOCK"), Tiles(space.elements // size, "XBLOCK"))
-    return finished(emitter, (tiles,), tiled_schedule())
+    rows, columns = across[0], space.elements // across[0]
+    schedule = tiled_schedule(rows, columns)
+    emitter = written(PointwiseSpace(space.elements, across), schedule)
+    tiles = Tiles(rows, "YBLOCK"), Tiles(columns, "XBLOCK")
+    return finished(emitter, (tiles,), schedule)
 
 
 def _row_loops(

@@ -78,6 +78,8 @@ class View:
     def resolve(self) -> View:
         """The same memory as a view of a buffer that lies alone."""
         buffer, offset, terms = self.buffer, self.offset, self.terms
+        if buffer.place is None and not buffer.doubled:
+            return self
         if buffer.doubled and isinstance(self.half, Term):
             terms = (*terms, self.half)
         elif buffer.doubled and isinstance(self.half, int):

@@ -16,7 +16,7 @@ from graphc.codegen.triton.contraction_space import (
     stored_element,
 )
 from graphc.codegen.triton.kernel import Kernel, LibraryCall, Matrix, Tiles
-from graphc.codegen.triton.products import dot_factors
+from graphc.codegen.triton.products import stored_factors
 from graphc.codegen.triton.schedule import CUBLAS, Schedule
 from graphc.ir.graph import Graph
 from graphc.ir.index import Axis, Index, flattened, variable
@@ -56,7 +56,8 @@ def library_call(graph: Graph) -> LibraryCall | None:
     """The call for a kernel graph; None if the library computes no such thing.
 
     It serves a product of matrices that lie in memory with gaps between rows or columns
-    at most, alone or with a vector added to each row of the result.
+    at most, alone or with a vector added to each row of the result. A convolution with
+    windows of one place is such a product.
     """
     space = contraction_space(graph, always=True)
     if space is None or len(space.contractions) != 1 or len(graph.results) != 1:
@@ -64,9 +65,7 @@ def library_call(graph: Graph) -> LibraryCall | None:
     (contraction,), (result,) = space.contractions, graph.results
     node = contraction.node
     a = node.operands[0]
-    if node.op.name != "dot_general" or a.type.dtype not in RESULTS:
-        return None
-    if result.type.dtype not in RESULTS[a.type.dtype]:
+    if result.type.dtype not in RESULTS.get(a.type.dtype, ()):
         return None
     found = _bias(graph, space, contraction, result)
     operands = _operands(graph, space, contraction)
@@ -98,14 +97,15 @@ def _operands(
     """The right and the left operand, and whether each is to be transposed."""
     k = Axis("k", contraction.terms)
     node = contraction.node
-    _, left, right = dot_factors(node)
-    place = space.coordinates[node.results[0]]
+    factors = stored_factors(node, space.coordinates[node.results[0]], variable(k))
+    if factors is None:
+        return None
+    left, right = factors
     found: list[tuple[Matrix, bool]] = []
-    for side, element, operand in (
+    for side, at, operand in (
         ((space.n, k), right, node.operands[1]),
         ((k, space.m), left, node.operands[0]),
     ):
-        at = element(place, variable(k))
         held = stored_element(graph.parameters, operand, at)
         if held is None or held[0].type.dtype is not operand.type.dtype:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -307,9 +308,10 @@ class _Planner:
         own = [view for i, view in enumerate(results) if i not in kernel.in_place]
         for view in (*places, *own):
             self.read(view, time)
+        readers = Counter([view.buffer for view in places])
         for position, result in kernel.overwrites:
             source = places[position]
-            alone = sum(view.buffer is source.buffer for view in places) == 1
+            alone = readers[source.buffer] == 1
             if alone and result not in (*kernel.zeroed, *kernel.in_place):
                 self.memory.hand_over(time, source, results[result])
         arguments = (*places, *own)

@@ -10,8 +10,8 @@ from typing import Any
 from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
 from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
+from graphc.codegen.triton.movement import unpadded
 from graphc.codegen.triton.sums import ADD, Total
-from graphc.codegen.triton.windows import window_place
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Node
 from graphc.ir.index import Index, unflattened
@@ -74,8 +74,8 @@ def dot_product(node: Node) -> Product:
     )
 
 
-def convolution_product(node: Node) -> Product:
-    """The sum of products that an element of a convolution is."""
+def convolution_factors(node: Node) -> tuple[int, Factor, Factor]:
+    """As `dot_factors`; factors of x may lie in its padding, or between its elements."""
     x, kernel = (operand.type.static_shape for operand in node.operands)
     how = node.op.decode(node.attributes, None)
     of_x, of_kernel, of_result = parse_labels(how["labels"])
@@ -83,25 +83,10 @@ def convolution_product(node: Node) -> Product:
     window = [kernel[d] for d in of_kernel.spatial]
     inner = kernel[of_kernel.inner]
     features = kernel[of_kernel.outer]
-    low = [before for before, _ in how["padding"]]
+    steps = list(zip(how["strides"], how["kernel_dilation"], strict=True))
 
-    def left(
-        emitter: Emitter, index: Place, k: Index
-    ) -> tuple[Place | None, list[str]]:
+    def left(index: Place, k: Index) -> Place:
         *places, feature = unflattened(k, [*window, inner])
-        space = [index[d] for d in of_result.spatial]
-        found, conditions = window_place(
-            emitter,
-            space,
-            places,
-            [x[d] for d in of_x.spatial],
-            how["strides"],
-            low,
-            how["kernel_dilation"],
-            how["input_dilation"],
-        )
-        if found is None:
-            return None, []
         out = index[of_result.inner]
         batch = index[of_result.outer]
         if batch_groups > 1:
@@ -110,18 +95,66 @@ def convolution_product(node: Node) -> Product:
         if groups > 1:
             feature = feature + out // (features // groups) * inner
         at = {of_x.outer: batch, of_x.inner: feature}
-        at |= dict(zip(of_x.spatial, found, strict=True))
-        return tuple(at[d] for d in range(len(x))), conditions
+        for i, (stride, holes) in enumerate(steps):
+            start = index[of_result.spatial[i]] * stride
+            before, _ = how["padding"][i]
+            at[of_x.spatial[i]] = start + places[i] * holes - before
+        return tuple(at[d] for d in range(len(x)))
 
-    def right(
-        emitter: Emitter, index: Place, k: Index
-    ) -> tuple[Place | None, list[str]]:
+    def right(index: Place, k: Index) -> Place:
         *places, feature = unflattened(k, [*window, inner])
         at = {of_kernel.outer: index[of_result.inner], of_kernel.inner: feature}
         at |= dict(zip(of_kernel.spatial, places, strict=True))
-        return tuple(at[d] for d in range(len(kernel))), []
+        return tuple(at[d] for d in range(len(kernel)))
 
-    return Product(math.prod(window) * inner, left, right)
+    return math.prod(window) * inner, left, right
+
+
+def convolution_product(node: Node) -> Product:
+    """The sum of products that an element of a convolution is."""
+    terms, left, right = convolution_factors(node)
+    shape = node.operands[0].type.static_shape
+    gaps = _gaps(node)
+
+    def inside(
+        emitter: Emitter, index: Place, k: Index
+    ) -> tuple[Place | None, list[str]]:
+        place = list(left(index, k))
+        conditions: list[str] = []
+        for d, gap in gaps.items():
+            source, found = unpadded(emitter, place[d], gap, shape[d])
+            if source is None:
+                return None, []
+            place[d] = source
+            conditions += found
+        return tuple(place), conditions
+
+    return Product(terms, inside, lambda emitter, index, k: (right(index, k), []))
+
+
+def _gaps(node: Node) -> dict[int, int]:
+    """For each spatial dimension of a convolution's x, how far its elements are apart."""
+    how = node.op.decode(node.attributes, None)
+    of_x, _, _ = parse_labels(how["labels"])
+    return dict(zip(of_x.spatial, how["input_dilation"], strict=True))
+
+
+def stored_factors(node: Node, index: Place, k: Index) -> tuple[Place, Place] | None:
+    """The elements of both operands that are multiplied for the term `k` of a result.
+
+    Returns:
+        Their places; None if some are none: in the padding of a convolution's x, say.
+    """
+    if node.op.name == "dot_general":
+        _, left, right = dot_factors(node)
+    else:
+        _, left, right = convolution_factors(node)
+        shape, gaps = node.operands[0].type.static_shape, _gaps(node)
+        for d, at in enumerate(left(index, k)):
+            low, high = at.bounds
+            if low < 0 or high >= shape[d] or gaps.get(d, 1) > 1:
+                return None
+    return left(index, k), right(index, k)
 
 
 PRODUCTS: Mapping[str, Callable[[Node], Product]] = {

@@ -77,9 +77,17 @@ def pointwise_schedule(elements: int) -> Schedule:
     return Schedule({"XBLOCK": block}, num_warps=max(1, min(4, block // 256)))
 
 
-def tiled_schedule() -> Schedule:
+def tiled_schedule(rows: int, columns: int) -> Schedule:
     """A schedule for elements that are stored in one order and read in another."""
-    return Schedule({"YBLOCK": 64, "XBLOCK": 64}, num_warps=8)
+    sides = [min(64, power_of_two(size)) for size in (rows, columns)]
+    while (
+        max(sides) > LEAST_BESIDE
+        and -(-rows // sides[0]) * -(-columns // sides[1]) < PROCESSORS
+    ):
+        sides[sides.index(max(sides))] //= 2  # As above.
+    y, x = sides
+    warps = max(1, y * x // (32 * ELEMENTS))
+    return Schedule({"YBLOCK": y, "XBLOCK": x}, num_warps=warps)
 
 
 def reduction_schedule(

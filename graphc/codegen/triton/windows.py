@@ -57,25 +57,15 @@ def window_place(
     strides: Sequence[int],
     low: Sequence[int],
     dilation: Sequence[int] | None = None,
-    input_dilation: Sequence[int] | None = None,
 ) -> tuple[Place | None, list[str]]:
     """The element at a place within a window, and when there is one."""
     ones = (1,) * len(shape)
     place: list[Index] = []
     conditions: list[str] = []
-    for at, inner, size, stride, before, holes, gaps in zip(
-        index,
-        within,
-        shape,
-        strides,
-        low,
-        dilation or ones,
-        input_dilation or ones,
-        strict=True,
+    for at, inner, size, stride, before, holes in zip(
+        index, within, shape, strides, low, dilation or ones, strict=True
     ):
-        source, found = unpadded(
-            emitter, at * stride + inner * holes - before, gaps, size
-        )
+        source, found = unpadded(emitter, at * stride + inner * holes - before, 1, size)
         if source is None:
             return None, []
         place.append(source)

@@ -270,6 +270,24 @@ class MultiHeadAttention(HeadAttention):
             projection of the query.
         keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
             ``constraint`` of the projections, and what `Layer` takes.
+
+    Call arguments:
+        query: (batch, T, features).
+        value: (batch, S, features).
+        key: (batch, S, features); the value by default.
+        query_mask: Booleans (batch, T): which steps of the query count. So for
+            `value_mask` and `key_mask`; layers before attach them.
+        attention_mask: Booleans (batch, T, S): which steps attend to which.
+        return_attention_scores: Whether to return the weights (batch, heads, T, S), too.
+        training: Whether to drop weights.
+        use_causal_mask: Whether steps attend to no later steps.
+
+    Example:
+        >>> import graphc
+        >>> x = graphc.Input((5, 8))
+        >>> layer = graphc.layers.MultiHeadAttention(num_heads=2, key_dim=3)
+        >>> layer(x, x, use_causal_mask=True).shape
+        (None, 5, 8)
     """
 
     def __init__(

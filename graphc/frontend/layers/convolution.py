@@ -222,7 +222,9 @@ class _PlainConv(BaseConv):
 
 
 class Conv1D(_PlainConv):
-    """Convolution over sequences; see `BaseConv` for the arguments.
+    """Convolution over sequences; its arguments are those of `Conv2D`.
+
+    `padding` may be ``"causal"`` as well: a step then reads no later ones.
 
     Inputs: (batch, steps, channels). Outputs: (batch, new steps, filters).
     """
@@ -250,10 +252,29 @@ class Conv1D(_PlainConv):
 
 
 class Conv2D(_PlainConv):
-    """Convolution over images; see `BaseConv` for the arguments.
+    """Convolution over images.
 
     Inputs: (batch, rows, columns, channels) for ``channels_last``. Outputs: (batch, new
     rows, new columns, filters).
+
+    Args:
+        filters: The number of output channels.
+        kernel_size: The rows and columns of the window, one integer or two.
+        strides: By how much the window moves, one integer or two; 1 by default.
+        padding: ``"valid"`` for windows within the image, ``"same"`` for as many as the
+            image has pixels, divided by the strides.
+        data_format: ``"channels_last"`` or ``"channels_first"``; by default the one of
+            the settings.
+        dilation_rate: The spacing of the window's elements; 1 by default.
+        groups: The number of groups of channels that are convolved apart.
+        activation: A name or a function; none by default.
+        use_bias: Whether to add a bias.
+        keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
+            ``constraint``, and what `Layer` takes.
+
+    Raises:
+        ValueError: For an argument that is none of these, channels that the groups do
+            not divide, or an image smaller than the window.
 
     Example:
         >>> import graphc
@@ -265,7 +286,7 @@ class Conv2D(_PlainConv):
 
 
 class Conv3D(_PlainConv):
-    """Convolution over volumes; see `BaseConv` for the arguments.
+    """Convolution over volumes; its arguments are those of `Conv2D`.
 
     Inputs: (batch, planes, rows, columns, channels) for ``channels_last``. Outputs:
     (batch, new planes, new rows, new columns, filters).

@@ -28,6 +28,12 @@ class Dense(Float8Layer):
         kernel_constraint: Projects the kernel after each update.
         bias_constraint: Projects the bias after each update.
 
+    Inputs have the shape (batch, ..., features), outputs (batch, ..., units).
+
+    Raises:
+        ValueError: If `units` is no positive integer, or the size of the inputs' last
+            axis is not known.
+
     Example:
         >>> import graphc
         >>> graphc.layers.Dense(3)([[1.0, 2.0]]).shape
@@ -125,6 +131,14 @@ class Embedding(Layer):
         embeddings_regularizer: A penalty on the vectors.
         embeddings_constraint: Projects the vectors after each update.
         mask_zero: Whether 0 is padding, which later layers and the loss leave out.
+        weights: The vectors to start with, in a list of one array.
+
+    Inputs are integers of any shape; outputs have one more axis, of size `output_dim`.
+
+    Example:
+        >>> import graphc
+        >>> graphc.layers.Embedding(100, 8)(graphc.Input((10,), dtype="int32")).shape
+        (None, 10, 8)
     """
 
     examples_apart = True
@@ -338,6 +352,11 @@ class Lambda(Layer):
         output_shape: Kept for Keras's signature; shapes are found by tracing.
         mask: The mask of the output, or a function ``(inputs, mask)`` that returns it.
         arguments: Further keyword arguments of the function.
+
+    Example:
+        >>> import graphc
+        >>> graphc.layers.Lambda(lambda x: x * 2.0)([[1.0, 2.0]]).numpy()
+        array([[2., 4.]], dtype=float32)
     """
 
     def __init__(

@@ -68,6 +68,12 @@ def rows_of(data: Any) -> Iterable[Any]:
             yield from np.asarray(batch[0] if isinstance(batch, tuple) else batch)
 
 
+def tokens_of(data: Any) -> Array:
+    """An array of tokens: of strings, where they are given as bytes, too."""
+    array: Array = np.asarray(data)
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+
+
 class _Lookup(HostLayer):
     """Numbers tokens: the mask's number 0, those of unknown ones, then the vocabulary's."""
 
@@ -228,9 +234,7 @@ class _Lookup(HostLayer):
 
     def call(self, inputs: Any) -> Any:
         """Numbers the tokens, or with `invert` gives the tokens of numbers."""
-        array: Array = np.asarray(inputs)
-        if array.dtype.kind == "S":
-            array = np.char.decode(array, "utf-8")
+        array = tokens_of(inputs)
         items = array.reshape(-1).tolist()
         if self.invert:
             known = dict(enumerate(self.get_vocabulary()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphc.frontend import ops
 from graphc.frontend.layers.layer import Layer
+from graphc.frontend.ops.operands import axis_of
 
 
 class _Merge(Layer):
@@ -101,7 +102,16 @@ class Concatenate(_Merge):
     """Its inputs one behind the other along an axis.
 
     Args:
-        axis: The axis.
+        axis: The axis; all others must agree.
+
+    Raises:
+        ValueError: If they do not, or if there is no list of inputs.
+
+    Example:
+        >>> import graphc
+        >>> a, b = graphc.Input((3,)), graphc.Input((4,))
+        >>> graphc.layers.Concatenate()([a, b]).shape
+        (None, 7)
     """
 
     def __init__(self, axis: int = -1, **keywords: Any) -> None:
@@ -112,7 +122,7 @@ class Concatenate(_Merge):
         """Checks that all other axes agree."""
         self.check_inputs(input_shape, 1)
         rest = [
-            tuple(d for i, d in enumerate(s) if i != self.axis % len(s))
+            tuple(d for i, d in enumerate(s) if i != axis_of(self.axis, len(s)))
             for s in input_shape
         ]
         for shape in rest[1:]:

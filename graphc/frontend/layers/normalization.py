@@ -9,6 +9,7 @@ import numpy as np
 from graphc.frontend import constraints, initializers, ops, regularizers
 from graphc.frontend.layers.input_spec import InputSpec
 from graphc.frontend.layers.layer import Layer
+from graphc.frontend.ops.operands import axis_of
 from graphc.frontend.tracing import tensor, value
 from graphc.ir import ops as ir_ops
 
@@ -110,6 +111,16 @@ class BatchNormalization(ScaleAndShift):
         beta_constraint: Projects beta after each update.
         gamma_constraint: Projects gamma after each update.
         synchronized: Kept for Keras's signature; statistics are of the whole batch.
+
+    Outputs have the shape of the inputs, ``gamma * (x - mean) / sqrt(variance +
+    epsilon) + beta`` (Ioffe and Szegedy, "Batch Normalization", 2015).
+
+    Example:
+        >>> import graphc
+        >>> layer = graphc.layers.BatchNormalization()
+        >>> layer([[1.0], [3.0]], training=True).numpy().round(2)
+        array([[-1.],
+               [ 1.]], dtype=float32)
     """
 
     def __init__(
@@ -150,7 +161,9 @@ class BatchNormalization(ScaleAndShift):
 
     def build(self, input_shape: Any) -> None:
         """Creates gamma, beta and the moving averages."""
-        size = input_shape[self.axis]
+        rank = len(input_shape)
+        axis = axis_of(self.axis, rank)
+        size = input_shape[axis]
         shape = (size,)
         self.add_gamma_and_beta(shape)
         self.moving_mean = self.add_weight(
@@ -167,14 +180,13 @@ class BatchNormalization(ScaleAndShift):
             trainable=False,
             autocast=False,
         )
-        rank = len(input_shape)
-        self.input_spec = InputSpec(ndim=rank, axes={self.axis % rank: size})
+        self.input_spec = InputSpec(ndim=rank, axes={axis: size})
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes the inputs."""
         x = widened(inputs)
-        axis = self.axis % x.ndim
+        axis = axis_of(self.axis, x.ndim)
         size = x.shape[axis]
         gamma = ops.ones((size,), x.dtype) if self.gamma is None else self.gamma
         beta = ops.zeros((size,), x.dtype) if self.beta is None else self.beta
@@ -251,7 +263,7 @@ def _checked_axis(axis: Any) -> int | list[int]:
 
 def _normalized_axes(axis: Any, rank: int) -> tuple[int, ...]:
     listed = (axis,) if isinstance(axis, int) else tuple(axis)
-    return tuple(sorted(a % rank for a in listed))
+    return tuple(sorted(axis_of(a, rank) for a in listed))
 
 
 class LayerNormalization(ScaleAndShift):

@@ -64,42 +64,76 @@ class _Pooling(Layer):
 
 
 class MaxPooling1D(_Pooling):
-    """The largest element of each window of a sequence."""
+    """The largest element of each window of a sequence; see `MaxPooling2D`."""
 
     rank = 1
     pool = staticmethod(ops.max_pool)
 
 
 class MaxPooling2D(_Pooling):
-    """The largest element of each window of an image."""
+    """The largest element of each window of an image.
+
+    Inputs: (batch, rows, columns, channels) for ``channels_last``. Outputs: (batch, new
+    rows, new columns, channels).
+
+    Args:
+        pool_size: The size of the window, one integer or one for each axis.
+        strides: The step of the window; its size by default.
+        padding: ``"valid"`` for windows within the image, ``"same"`` for as many as the
+            image has pixels, divided by the strides.
+        data_format: ``"channels_last"`` or ``"channels_first"``.
+        name: Its name.
+
+    Example:
+        >>> import graphc
+        >>> graphc.layers.MaxPooling2D(2).compute_output_shape((None, 28, 28, 8))
+        (None, 14, 14, 8)
+    """
 
     rank = 2
     pool = staticmethod(ops.max_pool)
 
 
 class MaxPooling3D(_Pooling):
-    """The largest element of each window of a volume."""
+    """The largest element of each window of a volume; see `MaxPooling2D`."""
 
     rank = 3
     pool = staticmethod(ops.max_pool)
 
 
 class AveragePooling1D(_Pooling):
-    """The mean of each window of a sequence; padding does not count."""
+    """The mean of each window of a sequence; see `AveragePooling2D`."""
 
     rank = 1
     pool = staticmethod(ops.average_pool)
 
 
 class AveragePooling2D(_Pooling):
-    """The mean of each window of an image; padding does not count."""
+    """The mean of each window of an image; padding does not count.
+
+    Inputs: (batch, rows, columns, channels) for ``channels_last``. Outputs: (batch, new
+    rows, new columns, channels).
+
+    Args:
+        pool_size: The size of the window, one integer or one for each axis.
+        strides: The step of the window; its size by default.
+        padding: ``"valid"`` for windows within the image, ``"same"`` for as many as the
+            image has pixels, divided by the strides.
+        data_format: ``"channels_last"`` or ``"channels_first"``.
+        name: Its name.
+
+    Example:
+        >>> import graphc
+        >>> graphc.layers.AveragePooling2D(2).compute_output_shape((None, 28, 28, 8))
+        (None, 14, 14, 8)
+    """
 
     rank = 2
     pool = staticmethod(ops.average_pool)
 
 
 class AveragePooling3D(_Pooling):
-    """The mean of each window of a volume; padding does not count."""
+    """The mean of each window of a volume; see `AveragePooling2D`."""
 
     rank = 3
     pool = staticmethod(ops.average_pool)

@@ -20,6 +20,15 @@ class Dropout(Layer):
         noise_shape: The shape of the mask; axes of size 1 (or None for the input's
             size) share their choice.
         seed: A seed; by default the global one with the layer's path.
+
+    Raises:
+        ValueError: If `rate` is not in 0..1.
+
+    Example:
+        >>> import graphc
+        >>> layer = graphc.layers.Dropout(0.5)
+        >>> layer([[1.0, 2.0]]).numpy()  # not in training
+        array([[1., 2.]], dtype=float32)
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.frontend.layers.lookup import HostLayer, StringLookup, rows_of
+from graphc.frontend.layers.lookup import HostLayer, StringLookup, rows_of, tokens_of
 
 _PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
 _STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
@@ -120,9 +120,7 @@ class TextVectorization(HostLayer):
         Raises:
             ValueError: If texts are not strings, one for each row.
         """
-        array = np.asarray(texts)
-        if array.dtype.kind == "S":
-            array = np.char.decode(array, "utf-8")
+        array = tokens_of(texts)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         if array.ndim > 1 or array.dtype.kind not in "UO":

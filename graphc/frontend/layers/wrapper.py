@@ -172,6 +172,11 @@ class Bidirectional(Layer):
     ) -> None:
         super().__init__(**keywords)
         check_layer(self, "layer", layer)
+        if not hasattr(layer, "go_backwards"):
+            raise ValueError(
+                "Bidirectional needs a layer that can go backwards, such as an LSTM."
+                f" Received: layer={layer!r}"
+            )
         self.forward_layer = _copied(layer, "forward")
         if backward_layer is None:
             backwards = not layer.go_backwards

@@ -14,6 +14,7 @@ from graphc.frontend import trees
 from graphc.frontend.arguments import one_of
 from graphc.frontend.execution import (
     ARTIFACT_SUFFIX,
+    STEPS,
     ArtifactSource,
     Contract,
     Sizes,
@@ -26,8 +27,6 @@ from graphc.frontend.variables import State, Variable
 
 if TYPE_CHECKING:
     from graphc.frontend.models.model import Model
-
-KINDS = ("predict", "train_step", "eval_step")
 
 
 def export_model(
@@ -74,7 +73,7 @@ def model_source(model: Model, kind: str) -> ArtifactSource:
     Raises:
         ValueError: For an unknown kind, or if types are not known yet.
     """
-    program = step_program(model, one_of("kind", kind, KINDS))
+    program = step_program(model, one_of("kind", kind, STEPS))
     paths = {id(v): path for path, v in canonical_paths(model).items()}
     source = program_source(program, model.name, kind, paths)
     if kind != "predict" or not model.has_function():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.frontend import trees
 from graphc.frontend.arguments import one_of
+from graphc.frontend.execution import STEPS
 from graphc.frontend.initial_values import Draw, initial_values_graph
 from graphc.frontend.keras_tensor import KerasTensor, normalized_types
 from graphc.frontend.layers.graph_layer import GraphCalls
@@ -17,7 +18,7 @@ from graphc.ir import Graph, TensorType, dtype
 if TYPE_CHECKING:
     from graphc.frontend.models.model import Model
 
-KINDS = ("init", "train_step", "eval_step", "predict")
+KINDS = ("init", *STEPS)
 BLOCKS = {"train_block": "train_step", "eval_block": "eval_step"}
 """The step of each kind of block."""
 

@@ -43,6 +43,10 @@ class Sequential(Model):
     ) -> None:
         super().__init__(trainable=trainable, name=name, dtype=dtype)
         self._stack: list[Layer] = []
+        if isinstance(layers, Layer):
+            raise ValueError(
+                f"Expected `layers` to be a list of layers. Received: layers={layers!r}"
+            )
         for layer in layers or ():
             self._append(layer)
         self._build_if_possible()

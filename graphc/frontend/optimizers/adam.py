@@ -56,6 +56,11 @@ def adam_rate(
 class Adam(Optimizer):
     """Gradient descent on the average gradient over the root of its average square.
 
+    In step t, ``m = beta_1 * m + (1 - beta_1) * g``, ``v = beta_2 * v + (1 - beta_2) *
+    g**2`` and ``w -= learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m /
+    (sqrt(v) + epsilon)`` (Kingma and Ba, "Adam", 2015, the form before section 2.1; for
+    `amsgrad` Reddi et al., "On the Convergence of Adam and Beyond", 2018).
+
     Args:
         learning_rate: A number, a schedule or a callable; see `Optimizer`.
         beta_1: How much of the average gradient is kept in each step.
@@ -76,6 +81,14 @@ class Adam(Optimizer):
 
     Raises:
         ValueError: For an argument out of its range, or one that is not known.
+
+    Example:
+        >>> import graphc
+        >>> w = graphc.Variable([1.0, 2.0])
+        >>> optimizer = graphc.optimizers.Adam(learning_rate=0.1)
+        >>> optimizer.apply([graphc.ops.array([0.5, -1.0])], [w])
+        >>> w.numpy().round(3)
+        array([0.9, 2.1], dtype=float32)
     """
 
     def __init__(
@@ -156,6 +169,9 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam with weight decay: each variable also loses a fraction of itself per step.
+
+    ``w -= learning_rate * weight_decay * w`` before Adam's update (Loshchilov and
+    Hutter, "Decoupled Weight Decay Regularization", 2019).
 
     Args:
         learning_rate: A number, a schedule or a callable; see `Optimizer`.

@@ -34,6 +34,13 @@ class SGD(Optimizer):
 
     Raises:
         ValueError: For an argument out of its range, or one that is not known.
+
+    Example:
+        >>> import graphc
+        >>> w = graphc.Variable([1.0, 2.0])
+        >>> graphc.optimizers.SGD(0.1).apply([graphc.ops.array([0.5, -1.0])], [w])
+        >>> w.numpy()
+        array([0.95, 2.1 ], dtype=float32)
     """
 
     def __init__(

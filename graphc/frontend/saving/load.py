@@ -18,6 +18,7 @@ from graphc.frontend.models import Model, Sequential
 from graphc.frontend.models.graph_model import GraphModel
 from graphc.frontend.models.saving import op_function, symbolic_tensor
 from graphc.frontend.registry import custom_scope, find_custom
+from graphc.frontend.seeds import note_name
 from graphc.frontend.serialization.capture import TENSOR, anonymous
 from graphc.frontend.serialization.compile_config import (
     compile_arguments,
@@ -49,7 +50,9 @@ from graphc.ir import Graph, TensorType, parse
 from graphc.ir.errors import GraphcError, LoadError, ParseError
 
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-_CONFIG_KEYS = {"model", "compile", "optimizer_built", "aliases", "frozen"}
+_CONFIG_KEYS = frozenset(
+    {"model", "compile", "optimizer_built", "aliases", "frozen", "drawn_as"}
+)
 
 
 def load_model(
@@ -117,6 +120,8 @@ class _Loading:
 
     def run(self, compile: bool) -> Model:
         config = load_json(self.file.read(CONFIG, MAX_JSON), CONFIG)
+        if isinstance(config, dict):
+            config.setdefault("drawn_as", {})  # which files lacked at first
         check_keys(config, _CONFIG_KEYS, CONFIG)
         if problem := name_problem(config):
             raise LoadError(
@@ -128,6 +133,7 @@ class _Loading:
         model = self._make(config["model"])
         if not isinstance(model, Model):
             raise LoadError("the file does not describe a model")
+        _note_names(model, config["drawn_as"])
         self._share_variables(model, config["aliases"])
         _freeze(model, config["frozen"], config["aliases"])
         arguments = None
@@ -286,6 +292,16 @@ def _parse_graphs(data: bytes) -> dict[str, Graph]:
 
 def _base_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: config[name] for name in ("name", "trainable", "dtype")}
+
+
+def _note_names(model: Layer, drawn_as: Any) -> None:
+    """Makes layers draw the random numbers that they would draw where they were made."""
+    if not isinstance(drawn_as, dict) or not all(
+        isinstance(name, str) for name in drawn_as.values()
+    ):
+        raise LoadError(f"{CONFIG}: drawn_as: expected names by name")
+    for layer in model._flatten_layers():
+        note_name(layer.name, drawn_as.get(layer.name, layer.name))
 
 
 def _freeze(model: Layer, paths: Sequence[str], aliases: Mapping[str, str]) -> None:

@@ -17,9 +17,9 @@ from graphc.frontend.keras_tensor import (
 from graphc.frontend.layers.input_layer import InputLayer
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.serialization.objects import decode, encode, encode_config
-from graphc.frontend.tracing import unique
 from graphc.ir.dims import SymbolicDim, parse_dim
 from graphc.ir.errors import LoadError
+from graphc.ir.graph import fresh_name
 
 if TYPE_CHECKING:
     from graphc.frontend.models.function import Function
@@ -60,7 +60,7 @@ def function_config(function: Function, describe: Describe) -> dict[str, Any]:
                 "All layers of a functional model must have unique names to be saved."
                 f" Received: two layers called {name!r}"
             )
-        name = unique(name, taken)
+        name = fresh_name(name, taken)
         taken.add(name)
         for index, operation in enumerate(operations):
             places[operation, 0] = [name, index]

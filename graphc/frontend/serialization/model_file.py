@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from graphc.files.container import Chunks, Format, checked_path, write_container
 from graphc.files.json_text import dump_json
 from graphc.files.tensors import make_header, tensor_bytes
+from graphc.frontend.seeds import drawing_path
 from graphc.frontend.serialization.compile_config import describe_compile
 from graphc.frontend.serialization.describe import Description
 from graphc.frontend.serialization.variable_paths import (
@@ -82,6 +83,7 @@ def model_members(model: Any) -> dict[str, Chunks]:
         "optimizer_built": optimizer is not None and optimizer.built,
         "aliases": _aliases(model),
         "frozen": _frozen(model),
+        "drawn_as": _drawn_as(description.entry),
     }
     if problem := name_problem(config):
         raise ValueError(
@@ -97,21 +99,25 @@ def model_members(model: Any) -> dict[str, Chunks]:
 
 def name_problem(config: Any) -> str | None:
     """The first name in a config that is no name: endless, or with control characters."""
+    for name in _names(config):
+        if len(name) > MAX_NAME or _CONTROL.search(name):
+            return f"{name[:80]!a}, {len(name)} characters long"
+    return None
+
+
+def _names(config: Any) -> Iterator[str]:
+    """What is called ``name`` in a config, level by level."""
     level = [config]
     while level:
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                name = item.get("name")
-                if isinstance(name, str) and (
-                    len(name) > MAX_NAME or _CONTROL.search(name)
-                ):
-                    return f"{name[:80]!a}, {len(name)} characters long"
+                if isinstance(name := item.get("name"), str):
+                    yield name
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
         level = below
-    return None
 
 
 def _limited(data: bytes, limit: int) -> bytes:
@@ -137,6 +143,12 @@ def _aliases(model: Any) -> dict[str, str]:
     names = {id(v): path for path, v in canonical_paths(model).items()}
     paths = variable_paths(model).items()
     return {path: names[id(v)] for path, v in paths if names[id(v)] != path}
+
+
+def _drawn_as(entry: Any) -> dict[str, str]:
+    """The names of layers below which random numbers are those of another name."""
+    drawn = {name: drawing_path(name) for name in sorted(set(_names(entry)))}
+    return {name: other for name, other in drawn.items() if other != name}
 
 
 def _frozen(model: Any) -> list[str]:

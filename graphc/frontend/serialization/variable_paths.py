@@ -13,8 +13,8 @@ from typing import Any
 
 from graphc.frontend.layers.layer import Layer
 from graphc.frontend.naming import snake_case
-from graphc.frontend.tracing import unique
 from graphc.frontend.variables import Variable
+from graphc.ir.graph import fresh_name
 
 
 def variable_paths(layer: Layer) -> dict[str, Variable]:
@@ -39,7 +39,7 @@ def _collect(
     if id(layer) in around:
         return
     for name, variable in _own(layer):
-        found[unique(prefix + name, found)] = variable
+        found[fresh_name(prefix + name, found)] = variable
     for sublayer, segment in segments(layer):
         _collect(sublayer, f"{prefix}{segment}/", found, (*around, id(layer)))
 
@@ -49,7 +49,7 @@ def segments(layer: Layer) -> list[tuple[Layer, str]]:
     taken: set[str] = set()
     found: list[tuple[Layer, str]] = []
     for sublayer in layer.sublayers():
-        segment = unique(_segment(sublayer), taken)
+        segment = fresh_name(_segment(sublayer), taken)
         taken.add(segment)
         found.append((sublayer, segment))
     return found

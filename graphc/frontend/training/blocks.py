@@ -15,12 +15,12 @@ import numpy as np
 
 from graphc.frontend import trees
 from graphc.frontend.program import LARGEST_SIZE, Program
-from graphc.frontend.tracing import unique
 from graphc.ir import Graph, Literal, Operand, TensorType, Value, building
 from graphc.ir import ops as ir_ops
 from graphc.ir.body import as_tuple
 from graphc.ir.differentiate import zeros
 from graphc.ir.dims import SymbolicDim
+from graphc.ir.graph import fresh_name
 from graphc.ir.types import I32
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _block_program(program: Program) -> Program:
     step = graph.module.include(program.graph)
     inputs, state = step.parameters[: program.inputs], step.parameters[program.inputs :]
     taken = {p.name for p in step.parameters}
-    count = graph.add_parameter(TensorType((), I32), unique("steps", taken))
+    count = graph.add_parameter(TensorType((), I32), fresh_name("steps", taken))
     stacks = [
         graph.add_parameter(p.type.with_shape((K, *p.shape)), p.name) for p in inputs
     ]

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphc.frontend import ops, trees
+from graphc.frontend.registry import Registry
 from graphc.frontend.tracing import name_scope
 from graphc.frontend.training import losses, metrics
 from graphc.frontend.training.losses import Loss, LossFunctionWrapper
+from graphc.frontend.training.losses.loss import REGISTRY as LOSSES
 from graphc.frontend.training.metrics import Mean, MeanMetricWrapper, Metric
+from graphc.frontend.training.metrics.metric import REGISTRY as METRICS
 from graphc.frontend.training.outputs import Outputs
+from graphc.ir.graph import fresh_name
 
 ACCURACY = ("accuracy", "acc")
 CROSSENTROPY = ("crossentropy", "ce")
@@ -118,6 +122,9 @@ class CompileLoss(Loss):
         reduction: How the losses of functions are reduced.
         output_names: The names of the model's outputs.
 
+    Raises:
+        ValueError: For an unknown name, naming the nearest.
+
     Attributes:
         metrics: The mean loss of each output, if there are several with losses.
     """
@@ -130,6 +137,7 @@ class CompileLoss(Loss):
         output_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(name="compile_loss", reduction=reduction)
+        _check_names(loss, LOSSES, CROSSENTROPY)
         self._user_loss = loss
         self._user_loss_weights = loss_weights
         self.output_names = output_names
@@ -260,6 +268,18 @@ def _check_given(y_true: Any, name: str) -> None:
         )
 
 
+def _check_names(given: Any, known: Registry, also: Sequence[str]) -> None:
+    """Raises a ValueError for the first name of nothing; configs are not looked at."""
+    if isinstance(given, str):
+        if given.lower() not in also:
+            known.find(given)
+    elif isinstance(given, (list, tuple)):
+        for item in given:
+            _check_names(item, known, also)
+    elif isinstance(given, dict) and "class_name" not in given:
+        _check_names(list(given.values()), known, also)
+
+
 class _Term:
     """One loss of one output, its weight, and the mean that tracks it."""
 
@@ -280,6 +300,9 @@ class CompileMetrics(Metric):
         weighted_metrics: Likewise, but sample weights apply.
         name: Its name.
         output_names: The names of the model's outputs.
+
+    Raises:
+        ValueError: For an unknown name, naming the nearest.
     """
 
     def __init__(
@@ -290,6 +313,7 @@ class CompileMetrics(Metric):
         output_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(name=name)
+        _check_names([metrics, weighted_metrics], METRICS, ACCURACY + CROSSENTROPY)
         self._user_metrics = metrics
         self._user_weighted_metrics = weighted_metrics
         self.output_names = output_names
@@ -420,12 +444,9 @@ def _free_key(prefix: str, name: str, weighted: bool, taken: set[str]) -> str:
     key = f"{prefix}{name}"
     if weighted and key in taken:
         key = f"{prefix}weighted_{name}"
-    candidate, number = key, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{key}_{number}"
-    taken.add(candidate)
-    return candidate
+    key = fresh_name(key, taken)
+    taken.add(key)
+    return key
 
 
 def _sample_weights(outputs: Outputs, sample_weight: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphc.files.lock import read_locked
 from graphc.frontend import optimizers, trees
+from graphc.frontend.arguments import integer, positive_integer
 from graphc.frontend.callbacks import CallbackList, History
 from graphc.frontend.callbacks.logs import to_floats
 from graphc.frontend.execution import NAN, CompileOptions, find_target
@@ -157,14 +158,18 @@ class Trainer(Objective):
             TargetError: For an unknown or unavailable target.
             PassError: For an unknown precision.
             LoadError: If the lock file cannot be read, or is damaged.
+
+        Example:
+            >>> import graphc
+            >>> model = graphc.Sequential([graphc.Input((4,)), graphc.layers.Dense(1)])
+            >>> optimizer = graphc.optimizers.Adam(learning_rate=0.01)
+            >>> model.compile(optimizer, loss="mse", metrics=["mae"])
         """
         self.check_initialized()  # type: ignore[attr-defined]
         self._compile_location = Location.capture()
-        if steps_per_execution < 1:
-            raise ValueError(
-                "Expected `steps_per_execution` to be at least 1."
-                f" Received: steps_per_execution={steps_per_execution}"
-            )
+        steps_per_execution = positive_integer(
+            "steps_per_execution", steps_per_execution
+        )
         if target is not None:
             find_target(target)
         options = CompileOptions(
@@ -337,7 +342,7 @@ class Trainer(Objective):
             x: Inputs: arrays, a list or dict of arrays, or an iterable of batches.
             y: Targets, where `x` is arrays.
             batch_size: Samples per step; 32 by default.
-            epochs: The epoch to stop before, counted from `initial_epoch`.
+            epochs: The number of epochs, those before `initial_epoch` included.
             verbose: 0 for silence, 1 (``"auto"``) for a progress bar, 2 for a line per
                 epoch.
             callbacks: `Callback`s.
@@ -353,12 +358,26 @@ class Trainer(Objective):
             validation_freq: Epochs between validation runs.
 
         Returns:
-            The `History` of logs per epoch.
+            The `History`, whose ``history`` has a list of numbers, one per epoch, for
+            the loss, each metric, and with ``val_`` in front those of validation.
 
         Raises:
-            ValueError: For data that do not fit each other or the model.
+            ValueError: For data that do not fit each other or the model, a model that
+                is not compiled, or data without a batch.
+            NonFiniteError: With ``compile(check="nan")``, if a step makes a NaN.
+
+        Example:
+            >>> import numpy as np, graphc
+            >>> x = np.random.default_rng(0).normal(size=(64, 4))
+            >>> model = graphc.Sequential([graphc.Input((4,)), graphc.layers.Dense(1)])
+            >>> model.compile("adam", "mse", metrics=["mae"])
+            >>> history = model.fit(x, x.sum(axis=1, keepdims=True), epochs=2, verbose=0)
+            >>> {name: len(numbers) for name, numbers in history.history.items()}
+            {'loss': 2, 'mae': 2}
         """
         self._require_compiled("fit")
+        epochs = integer("epochs", epochs)
+        initial_epoch = integer("initial_epoch", initial_epoch)
         if self._trainable_layers is not None:
             self._trainable_layers.warn_if_changed(self)
         batches = Batches(
@@ -486,6 +505,9 @@ class Trainer(Objective):
 
         Returns:
             The loss, or a list of the loss and the metrics, or a dict by name.
+
+        Raises:
+            ValueError: As for `fit`.
         """
         refuse_unknown("evaluate", keywords)
         self._require_compiled("evaluate")
@@ -540,6 +562,15 @@ class Trainer(Objective):
 
         Returns:
             The outputs of all batches joined, in the structure of the model's outputs.
+
+        Raises:
+            ValueError: For data that do not fit the model.
+
+        Example:
+            >>> import numpy as np, graphc
+            >>> model = graphc.Sequential([graphc.Input((4,)), graphc.layers.Dense(3)])
+            >>> model.predict(np.ones((10, 4)), verbose=0).shape
+            (10, 3)
         """
         batches = Batches(x, batch_size=batch_size, steps=steps, shuffle=False)
         listed = self._listed(callbacks, batches, verbose)

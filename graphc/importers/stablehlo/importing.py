@@ -23,6 +23,7 @@ from graphc.importers.stablehlo.function import BlockReader, Importer, Session
 from graphc.importers.stablehlo.source import read_module
 from graphc.ir import Graph, Module, sanitize_name
 from graphc.ir.errors import LoadError, UnsupportedError
+from graphc.ir.graph import fresh_name
 from graphc.ir.opdef import OPS
 
 MAX_OPERATIONS = 1_000_000
@@ -182,12 +183,8 @@ def _graph_names(module: ir.Module, entry: str, order: Iterable[str]) -> dict[st
     for symbol in order:
         if symbol == entry:
             continue
-        name, number = sanitize_name(symbol), 0
-        while name in taken:
-            number += 1
-            name = f"{sanitize_name(symbol)}_{number}"
-        names[symbol] = name
-        taken.add(name)
+        names[symbol] = fresh_name(sanitize_name(symbol), taken)
+        taken.add(names[symbol])
     return names
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from graphc.ir.graph import Graph, Node
+from graphc.ir.graph import Node
 from graphc.ir.opdef import Kind
 from graphc.ir.values import Operand, Value
 from graphc.passes.fusion.costs import MAX_REPEATED, arithmetic
@@ -31,7 +31,7 @@ class Cone:
 
 
 class Cones:
-    """The cones of the nodes of a graph that can be computed anywhere.
+    """The cones of those of some nodes that can be computed anywhere.
 
     A cone ends where it would become too large. A rank-0 value at which one ends is
     computed once, whoever reads it.
@@ -44,13 +44,13 @@ class Cones:
             for a kernel of rows cannot compute them.
     """
 
-    def __init__(self, graph: Graph, role: Callable[[Node], Role]) -> None:
+    def __init__(self, nodes: Iterable[Node], role: Callable[[Node], Role]) -> None:
         self.ends: set[Node] = set()
         self.epilogues: set[Node] = set()
         self.stored: set[Value] = set()
         self._costs: dict[Node, float] = {}
         self._cones: dict[Node, Cone] = {}
-        for node in graph.nodes:
+        for node in nodes:
             if role(node) in (Role.POINTWISE, Role.MOVE):
                 if self._is_epilogue(node, role):
                     self.epilogues.add(node)

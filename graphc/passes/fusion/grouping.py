@@ -62,7 +62,7 @@ class _Placing:
         self.network = network
         self.max_nodes = max_nodes
         self.rewriter = rewriter
-        self.cones = Cones(network.graph, network.role)
+        self.cones = Cones(network.graph.nodes, network.role)
         self.refused: set[tuple[Node, str, str]] = set()
 
     def place(self, node: Node) -> None:
@@ -135,9 +135,10 @@ class _Placing:
             (at,) = target.reads[value]
             self.network.add(target, node, at or ())
             for other in self._others(target, node):
-                needed = other.kind is None
-                reason = "it is needed in memory" if needed else "another computes it"
-                self._refuse(node, other, reason)
+                if other.kind is None:
+                    self._refuse(node, other, "it is needed in memory")
+                elif (node, _reader(other)) not in self.network.refused:
+                    self._refuse(node, other, "another kernel makes and stores it")
             return True
         return False
 
@@ -319,13 +320,18 @@ class _Placing:
 
     def _refuse(self, node: Node, group: Group, reason: str) -> bool:
         """Records that `node` is not computed in `group`; returns False."""
-        reader = next(reversed(group.members))
+        reader = _reader(group)
         self.network.refused[node, reader] = reason
         key = (node, reader.op.name, reason)
         if key not in self.refused:
             self.refused.add(key)
             self.rewriter.refuse(node, f"fuse into {reader.op.name}", reason)
         return False
+
+
+def _reader(group: Group) -> Node:
+    """The node that stands for a group in what is refused."""
+    return next(reversed(group.members))
 
 
 def is_local(network: Network, group: Group) -> bool:

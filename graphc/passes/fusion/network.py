@@ -274,7 +274,17 @@ class Network:
 
     def leads(self, starts: Iterable[Group], target: Group) -> bool:
         """Whether a path leads from one of `starts` to `target`."""
-        return any(group.below & target.bits for group in starts)
+        # What a group is known to come before may have left it since.
+        pending = [group for group in starts if group.below & target.bits]
+        seen = set(pending)
+        while pending:
+            for reader in self.successors(pending.pop()):
+                if reader is target:
+                    return True
+                if reader not in seen and reader.below & target.bits:
+                    seen.add(reader)
+                    pending.append(reader)
+        return False
 
     def leads_around(self, first: Group, last: Group) -> bool:
         """Whether a path leads from `first` to `last` by way of another group."""

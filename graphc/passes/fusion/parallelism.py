@@ -50,6 +50,13 @@ def has_few_programs(space: Space) -> bool:
     return space.reduced > 1 and space.kept < PROCESSORS
 
 
+def equal_parts(size: int, most: int) -> int:
+    """How many equal parts so many elements have, near to `most`: a power of two if so."""
+    even = math.gcd(size, 1 << (most.bit_length() - 1))
+    parts = max(n for n in range(1, most + 1) if size % n == 0)
+    return parts if parts >= 2 * even else even
+
+
 def work_behind(value: Operand) -> float:
     """The work for each element of `value` if one kernel computes what it can of it.
 

@@ -32,18 +32,24 @@ LOOPS = ("pointwise", "reduction")
 
 def refine(network: Network, max_nodes: int) -> None:
     """Gives stored values to the groups that make their operands; merges siblings."""
-    for group in dict.fromkeys(network.groups.values()):
-        if group.kind == "reduction":
-            _give_to_contraction(network, group, max_nodes)
+    _give_to_contractions(network, max_nodes)
     for node in network.graph.nodes:
         group = network.groups.get(node)
         if group is not None and group.kind in LOOPS:
             _give_back(network, node, group, max_nodes)
+    # What reads nodes that have moved to a contraction may follow them.
+    _give_to_contractions(network, max_nodes)
     for value in list(network.readers):
         _merge_readers(network, value, max_nodes)
 
 
 # -- giving nodes back -----------------------------------------------------------------
+
+
+def _give_to_contractions(network: Network, max_nodes: int) -> None:
+    for group in dict.fromkeys(network.groups.values()):
+        if group.kind == "reduction":
+            _give_to_contraction(network, group, max_nodes)
 
 
 def _give_to_contraction(network: Network, group: Group, max_nodes: int) -> None:

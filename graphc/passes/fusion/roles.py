@@ -56,7 +56,7 @@ def outside_reason(node: Node, effects: Effects) -> str:
     if op.constant_names(node):
         return "it is a constant"
     if op.kind is Kind.OPAQUE and _is_identity(node):
-        return "it is its operands"
+        return f"the results of {op.name} are its operands"
     return ""
 
 

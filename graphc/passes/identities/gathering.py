@@ -1,14 +1,28 @@
-"""Identities that carry work and movement past gathers; all of them are exact."""
+"""Identities of gathers: products that are some, work and movement carried past them."""
 
 from __future__ import annotations
 
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Kind
-from graphc.ir.ops import concatenate, convert, gather, multiply, slice_
+from graphc.ir.ops import (
+    and_,
+    broadcast_in_dim,
+    clamp,
+    compare,
+    concatenate,
+    convert,
+    dot_general,
+    gather,
+    multiply,
+    one_hot,
+    select,
+    slice_,
+)
+from graphc.ir.types import I32, DType
 from graphc.ir.values import Literal, Operand
 from graphc.passes.identities.matching import again, attribute, only_use, producer
-from graphc.passes.rule import Replacement, RuleSet, example
+from graphc.passes.rule import Replacement, RuleSet, approx, example
 
 RULES = RuleSet()
 
@@ -58,6 +72,69 @@ def gather_computed(node: Node) -> Replacement:
         inner,
         [again(node, [o, indices]) if o.type.shape else o for o in inner.operands],
     )
+
+
+@RULES.rule(
+    "dot_general",
+    reads=("one_hot",),
+    numerics=approx(1),
+    examples=[
+        *example(
+            lambda i, w: dot_general(
+                one_hot(i, depth=5, dtype="f32"), w, contract=[[1], [0]]
+            ),
+            "i32[4]",
+            "f32[5,3]",
+        ),
+        *example(
+            lambda i, w: dot_general(
+                one_hot(i, depth=2, dtype="bf16"), w, contract=[[2], [0]], dtype="f32"
+            ),
+            "i8[2,3]",
+            "bf16[2,3]",
+        ),
+    ],
+)
+def dot_of_one_hot(node: Node) -> Replacement:
+    """A product with a one-hot operand gathers rows; 0 where an index is none.
+
+    It is not exact only because 0 times an infinity in another row is NaN.
+    """
+    chosen, rows = producer(node.operands[0], one_hot), node.operands[1]
+    if chosen is None or rows.type.rank != 2 or attribute(node, "batch") != ((), ()):
+        return None
+    indices, last = chosen.operands[0], chosen.result.type.rank - 1
+    depth, width = rows.type.shape
+    if attribute(node, "contract") != ((last,), (0,)) or not last:
+        return None
+    if not (isinstance(depth, int) and isinstance(width, int)):
+        return None
+    if not 0 < depth <= _largest(indices.type.dtype):
+        return None
+    low, high = (Literal(end, indices.type.dtype) for end in (0, depth - 1))
+    inside = and_(
+        compare(indices, low, direction="GE"), compare(indices, high, direction="LE")
+    )
+    found = gather(
+        rows,
+        convert(clamp(low, indices, high), dtype=I32),
+        offset_dims=[last],
+        collapsed_dims=[0],
+        start_index_map=[0],
+        index_axis=last,
+        slice_sizes=[1, width],
+    )
+    type = node.result.type
+    return select(
+        broadcast_in_dim(inside, shape=type.shape, dims=range(last)),
+        found if found.type == type else convert(found, dtype=type.dtype),
+        broadcast_in_dim(Literal(0, type.dtype), shape=type.shape, dims=()),
+    )
+
+
+def _largest(dtype: DType) -> int:
+    """The largest number that an integer dtype and i32 hold."""
+    return 2 ** min(31, dtype.bits - (dtype.kind == "int")) - 1
 
 
 @RULES.rule(

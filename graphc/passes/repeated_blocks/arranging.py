@@ -26,18 +26,30 @@ def updates(graph: Graph, role: Callable[[Node], Role]) -> dict[Node, int]:
     """
     late: set[Node] = {graph.return_node}
     for node in graph.reversed_nodes():
-        light = role(node) in (Role.POINTWISE, Role.MOVE)
-        users = {user for result in node.results for user, _ in result.uses}
-        if light and users and users <= late:
+        if role(node) in (Role.POINTWISE, Role.MOVE) and _read_by(node, late):
             late.add(node)
     places = {node: place for place, node in enumerate(graph.nodes)}
     found: dict[Node, int] = {}
     for node in places:
         if node in late:
-            known = (_known(o, found, places, late) for o in node.operands)
-            found[node] = max(known, default=FIRST)
+            found[node] = FIRST
+            for operand in node.operands:
+                known = _known(operand, found, places, late)
+                if known > found[node]:
+                    found[node] = known
     _delay(found)
     return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _read_by(node: Node, nodes: Collection[Node]) -> bool:
+    """Whether some of `nodes`, and no others, read a node's results."""
+    read = False
+    for result in node.results:
+        for user, _ in result.uses:
+            if user not in nodes:
+                return False
+            read = True
+    return read
 
 
 def _known(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,16 +44,11 @@ class Tandem:
         """The places of each occurrence, cut where it costs least.
 
         Args:
-            costs: What it costs to cut before each place of the whole sequence.
+            costs: What it costs to cut before each place of a period, the first one at
+                `start`.
         """
-        places = np.arange(self.start, self.end)
-        weight = np.zeros(self.period)
-        number = np.zeros(self.period)
-        np.add.at(weight, places % self.period, np.asarray(costs)[places])
-        np.add.at(number, places % self.period, 1)
         # The earliest of the best: as many occurrences as there can be.
-        offsets = (self.start + np.arange(self.period)) % self.period
-        first = self.start + int(np.argmin((weight / number)[offsets]))
+        first = self.start + int(np.argmin(costs))
         count = (self.end - first) // self.period
         return [
             range(first + n * self.period, first + (n + 1) * self.period)
@@ -62,15 +56,14 @@ class Tandem:
         ]
 
 
-def find_tandems(items: Sequence[Hashable], least: int) -> list[Tandem]:
+def find_tandems(items: Sequence[int], least: int) -> list[Tandem]:
     """Tandems that do not overlap, those first that repeat most.
 
     Args:
-        items: The sequence.
+        items: The sequence, equal numbers for what is equal.
         least: How long the part that repeats must be.
     """
-    numbers: dict[Hashable, int] = {}
-    sequence = np.array([numbers.setdefault(i, len(numbers)) for i in items], np.int64)
+    sequence = np.asarray(items, np.int64)
     found = [
         tandem
         for period in _periods(sequence, least)
@@ -88,16 +81,27 @@ def find_tandems(items: Sequence[Hashable], least: int) -> list[Tandem]:
 
 def _periods(sequence: np.ndarray[Any, Any], least: int) -> list[int]:
     """How far places are from the next ones with the same neighbours, mostly."""
-    known: dict[bytes, deque[int]] = {}
-    distances = Counter[int]()
-    for place in range(len(sequence) - GRAM + 1):
-        gram = sequence[place : place + GRAM].tobytes()
-        # A part may hold what occurs several times in it.
-        before = known.setdefault(gram, deque(maxlen=MAX_INSIDE))
-        distances.update(place - each for each in before)
-        before.append(place)
-    long = Counter({d: n for d, n in distances.items() if d >= least})
-    return [distance for distance, _ in long.most_common(MAX_PERIODS)]
+    length = len(sequence) - GRAM + 1
+    if length < 1:
+        return []
+    gram = np.zeros(length, np.int64)
+    for shift in range(GRAM):
+        pair = gram * len(sequence) + _numbered(sequence[shift : shift + length])
+        gram = _numbered(pair)
+    places = np.argsort(gram, kind="stable")
+    distances: list[np.ndarray[Any, Any]] = []
+    # A part may hold what occurs several times in it.
+    for nth in range(1, min(MAX_INSIDE, length - 1) + 1):
+        earlier, later = places[:-nth], places[nth:]
+        distances.append((later - earlier)[gram[earlier] == gram[later]])
+    found, counts = np.unique(np.concatenate([[0], *distances]), return_counts=True)
+    most = np.lexsort((found, -counts))
+    return found[most][found[most] >= least][:MAX_PERIODS].tolist()
+
+
+def _numbered(items: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Small numbers, equal for equal items."""
+    return np.unique(items, return_inverse=True)[1]
 
 
 def _of_period(sequence: np.ndarray[Any, Any], period: int) -> Iterator[Tandem]:

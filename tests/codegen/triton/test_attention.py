@@ -167,6 +167,7 @@ BENCHMARKS = {
     "padded": Use((32, 1024, 12, 64), 1024, dtype="bf16", mask=(32, 1, 1, 1024)),
     "masked": Use((32, 1024, 12, 64), 1024, dtype="bf16", mask=(32, 12, 1024, 1024)),
     "long": Use((4, 4096, 16, 128), 4096, dtype="bf16", attributes=CAUSAL),
+    "odd lengths in float32": Use((7, 77, 3, 64), 1531),
 }
 
 

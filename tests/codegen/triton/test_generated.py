@@ -120,6 +120,24 @@ def test_kernel_text_is_formatted(name: str):
     assert max(map(len, lines)) <= 88
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "programs", "warps"),
+    [(640, 960, 150, 8), (32, 192, 96, 1), (5, 3, 1, 1)],
+)
+def test_tiles_are_small_where_few_would_be_large(
+    rows: int, columns: int, programs: int, warps: int
+):
+    graph = parse(f"""
+        graph @f(%x: f32[{columns},{rows}], %y: f32[{rows},{columns}]) ->
+            (f32[{rows},{columns}]) {{
+          %0 = transpose(%x) {{permutation=[1,0]}} : f32[{rows},{columns}]
+          %1 = add(%0, %y) : f32[{rows},{columns}]
+          return %1
+        }}""")
+    (kernel,) = emit_kernels(passes.run(graph, "fusion")).values()
+    assert (kernel.programs[0], kernel.num_warps) == (programs, warps)
+
+
 def test_text_does_not_depend_on_hash_seeds():
     here = hashlib.sha256("".join(map(sources, GRAPHS)).encode()).hexdigest()
     code = (

@@ -251,9 +251,8 @@ def two(batch: dict[str, Any]) -> tuple[Any, Any]:
     ],
 )
 def test_loss_errors(loss: Any, weights: Any, message: str, batch: dict[str, Any]):
-    compiled = CompileLoss(loss, weights, output_names=["a", "b"])
     with pytest.raises(ValueError, match=message):
-        compiled(*two(batch))
+        CompileLoss(loss, weights, output_names=["a", "b"])(*two(batch))
 
 
 @pytest.mark.parametrize(
@@ -266,9 +265,8 @@ def test_loss_errors(loss: Any, weights: Any, message: str, batch: dict[str, Any
     ],
 )
 def test_metric_errors(given: Any, message: str, batch: dict[str, Any]):
-    compiled = CompileMetrics(given, None, output_names=["a", "b"])
     with pytest.raises(ValueError, match=message):
-        compiled.update_state(*two(batch))
+        CompileMetrics(given, None, output_names=["a", "b"]).update_state(*two(batch))
 
 
 def test_target_errors(batch: dict[str, Any]):

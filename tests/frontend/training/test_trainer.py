@@ -612,12 +612,11 @@ def test_not_compiled(x: Any) -> None:
         ("metrics", ["acuracy"], "accuracy"),
     ],
 )
-def test_unknown_names(argument: str, name: Any, nearest: str, x: Any) -> None:
+def test_unknown_names(argument: str, name: Any, nearest: str) -> None:
     def use() -> None:
         model = functional()
         arguments = {"optimizer": "sgd", "loss": "mse", argument: name}
         model.compile(**arguments, target="numpy")
-        model.train_on_batch(x, x[:, :1])
 
     message = refuses(use)
     assert nearest in message
@@ -641,6 +640,7 @@ def test_unknown_keyword_and_option(x: Any, labels: Any) -> None:
     assert "not recognized by `evaluate()`" in refuses(model.evaluate, x, labels, foo=1)
     assert "foo" in refuses(model.fit, x, labels, foo=1)
     assert "Received: verbose=7" in refuses(model.fit, x, labels, verbose=7)
+    assert "Received: epochs=1.5" in refuses(model.fit, x, labels, epochs=1.5)
     assert "`steps_per_execution`" in refuses(make, steps_per_execution=0)
 
 

@@ -10,6 +10,7 @@ from graphc.codegen.triton.attention.text import (
     at_edges,
     bases,
     definition,
+    end_of_rest,
     example,
     exponents,
     keys,
@@ -170,8 +171,9 @@ def _heads(of: Attention) -> list[str]:
         lines += _visit(of, "first", f"tl.minimum(full, {of.time})", "True", within)
     lines += _visit(of, full, "whole", "False", within)
     rest = "tl.maximum(full, whole)" if of.causal else "whole"
-    last = _visit(of, rest, str(of.time), "True", within + 4)
-    lines += [f"if whole < {of.time}:", *indented(last)]
+    before, end = ([], str(of.time)) if of.causal else end_of_rest(of, of.time)
+    last = _visit(of, rest, end, "True", within + 4)
+    lines += [f"if whole < {of.time}:", *indented([*before, *last])]
     if of.mask:
         lines.append("dv = add_empty(dv, totals, gradients, BLOCK_M)")
     if of.group == 1:

@@ -281,13 +281,28 @@ def visits(
             *listed(head, [*read, "0", "full", "False", "BLOCK_N"], ")", 4),
             *edge,
         ]
-    last = listed(head, [*read, "full", str(of.source), "True", "BLOCK_N"], ")", 8)
+    before, end = end_of_rest(of, of.source)
+    last = listed(head, [*read, "full", end, "True", "BLOCK_N"], ")", 8)
     return [
         f"full: tl.constexpr = {of.source} // BLOCK_N * BLOCK_N",
         *listed(head, [*read, "0", "full", "False", "BLOCK_N"], ")", 4),
         f"if full < {of.source}:",
-        *indented(last),
+        *indented([*before, *last]),
     ]
+
+
+def end_of_rest(of: Attention, size: int) -> tuple[list[str], str]:
+    """Lines before a loop over the last part of a block up to `size`, and its end.
+
+    Products of float32 outside of loops take more registers than there are.
+    """
+    if of.bits < 32:
+        return [], str(size)
+    return [
+        f"# This is {size}, which the compiler must not see: it would remove the loop,",
+        "# and products of float32 spill registers outside of one.",
+        f"last = tl.minimum((block + 1) * {size}, {size})",
+    ], "last"
 
 
 def blocks(of: Attention) -> list[str]:

@@ -24,6 +24,15 @@ DESCRIPTORS_FROM, SPECIALIZED_FROM = 90, 100
 Triton 3.6 and 3.9 take ``warp_specialize`` for sm_90, too, and do nothing then.
 """
 
+SIDES = ("BLOCK_M", "BLOCK_N")
+"""The constants that are the sides of a tile of a product."""
+
+LEAST_SIDE = 16
+"""The least side that ``tl.dot`` takes."""
+
+MOST_MULTIPLYING = 8
+"""How many warps a program of such tiles has: more have too few registers each."""
+
 COLUMN = "XBLOCK"
 """What constants begin with that say how many results a program makes side by side."""
 
@@ -80,12 +89,18 @@ def lighter(
 
 
 def _halved(schedule: Schedule) -> Schedule:
-    """With twice the warps, or where these are too many with half as many columns."""
-    if 2 * schedule.num_warps <= MOST_WARPS:
+    """With twice the warps, or where these are too many with half as many columns.
+
+    Sides of tiles that are multiplied, as attention has them, keep what a product needs.
+    """
+    multiplies = any(name in SIDES for name in schedule.constants)
+    if 2 * schedule.num_warps <= (MOST_MULTIPLYING if multiplies else MOST_WARPS):
         return replace(schedule, num_warps=2 * schedule.num_warps)
-    sizes = {n: s for n, s in schedule.constants.items() if n.startswith(COLUMN)}
+    sizes = {
+        n: s for n, s in schedule.constants.items() if n.startswith((COLUMN, *SIDES))
+    }
     largest = max(sizes, key=sizes.__getitem__, default=None)
-    if largest is None or sizes[largest] == 1:
+    if largest is None or sizes[largest] <= (LEAST_SIDE if multiplies else 1):
         return schedule
     half = {largest: sizes[largest] // 2}
     return replace(schedule, constants={**schedule.constants, **half})

@@ -61,7 +61,7 @@ class ArraySource(BatchSource):
     ) -> None:
         positive_integer("batch_size", batch_size)
         one_of("shuffle", shuffle, (True, False, "batch"))
-        x, y, sample_weight = map_arrays(to_array, (x, y, sample_weight))
+        x, y, sample_weight = _as_arrays(x, y, sample_weight)
         if class_weight:
             sample_weight = class_weights_to_sample_weights(
                 y, class_weight, sample_weight
@@ -127,6 +127,16 @@ class _Column:
         return np.asarray(part, dtype=self._dtype or model_dtype(part))
 
 
+def _as_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """The parts of data as nests of arrays."""
+    # One by one: lists of numbers, with arrays behind, look like one list of numbers.
+    return (
+        map_arrays(to_array, x),
+        map_arrays(to_array, y),
+        map_arrays(to_array, sample_weight),
+    )
+
+
 def split_validation(
     x: Any, y: Any, sample_weight: Any, validation_split: float
 ) -> tuple[Batch, Batch]:
@@ -146,7 +156,7 @@ def split_validation(
             "Expected `validation_split` to be between 0 and 1. "
             f"Received: validation_split={validation_split}"
         )
-    data = map_arrays(to_array, (x, y, sample_weight))
+    data = _as_arrays(x, y, sample_weight)
     samples = check_sizes(*data)
     split = int(samples * (1.0 - validation_split))
     if split in (0, samples):

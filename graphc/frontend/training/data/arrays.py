@@ -95,7 +95,8 @@ def _import_array(x: Any) -> Array:
         return np.asarray(x)
     except ValueError:  # lists of unequal lengths
         raise ValueError(
-            "Expected numeric data of one shape per sample, such as a NumPy array. "
+            "Expected numeric data of one shape per sample, such as a NumPy array; "
+            "utils.pad_sequences makes one of lists of different lengths. "
             f"Received: {_abbreviate(x)} (of type {type(x).__name__})"
         ) from None
 

@@ -261,6 +261,14 @@ class BinaryCrossentropy(LossFunctionWrapper):
         reduction: How the loss is reduced; see `Loss`.
         name: Its name.
         dtype: The dtype computed in; see `Loss`.
+
+    Targets, 0 or 1, and predictions have one shape.
+
+    Example:
+        >>> import graphc
+        >>> loss = graphc.losses.BinaryCrossentropy()
+        >>> round(float(loss([[0.0, 1.0]], [[0.25, 0.5]])), 4)
+        0.4904
     """
 
     def __init__(
@@ -293,6 +301,15 @@ class CategoricalCrossentropy(LossFunctionWrapper):
         reduction: How the loss is reduced; see `Loss`.
         name: Its name.
         dtype: The dtype computed in; see `Loss`.
+
+    Targets and predictions have the shape (batch, ..., classes). For targets that are
+    numbers of classes there is `SparseCategoricalCrossentropy`.
+
+    Example:
+        >>> import graphc
+        >>> loss = graphc.losses.CategoricalCrossentropy()
+        >>> round(float(loss([[0.0, 1.0]], [[0.5, 0.5]])), 4)
+        0.6931
     """
 
     def __init__(

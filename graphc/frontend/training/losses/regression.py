@@ -197,6 +197,12 @@ class MeanAbsoluteError(LossFunctionWrapper):
         reduction: How the loss is reduced; see `Loss`.
         name: Its name.
         dtype: The dtype computed in; see `Loss`.
+
+    Example:
+        >>> import graphc
+        >>> loss = graphc.losses.MeanAbsoluteError()
+        >>> float(loss([[0.0, 1.0]], [[1.0, 3.0]]))
+        1.5
     """
 
     def __init__(
@@ -252,6 +258,12 @@ class Huber(LossFunctionWrapper):
         reduction: How the loss is reduced; see `Loss`.
         name: Its name.
         dtype: The dtype computed in; see `Loss`.
+
+    Example:
+        >>> import graphc
+        >>> loss = graphc.losses.Huber()
+        >>> float(loss([[0.0, 1.0]], [[0.5, 3.0]]))
+        0.8125
     """
 
     def __init__(

@@ -7,7 +7,10 @@ from typing import Any
 
 from graphc.frontend import config, ops
 from graphc.frontend.arguments import one_of
-from graphc.frontend.training.metrics.confusion import confusion_counts
+from graphc.frontend.training.metrics.confusion import (
+    checked_thresholds,
+    confusion_counts,
+)
 from graphc.frontend.training.metrics.metric import REGISTRY, Metric
 from graphc.frontend.variables import Variable
 
@@ -184,11 +187,7 @@ class AUC(Metric):
 def _thresholds(count: int, given: Sequence[float] | None) -> tuple[int, list[float]]:
     """The number of thresholds and the thresholds: a little below 0 to above 1."""
     if given is not None:
-        if any(t < 0 or t > 1 for t in given):
-            raise ValueError(
-                f"Thresholds must be in [0, 1]. Received: thresholds={list(given)}"
-            )
-        inner = sorted(float(t) for t in given)
+        inner = sorted(checked_thresholds(list(given), 0.5))
     else:
         if count <= 1:
             raise ValueError(

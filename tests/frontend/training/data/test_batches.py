@@ -26,6 +26,14 @@ def test_unshuffled_batches_are_views_and_the_last_one_is_smaller():
     assert rows(batches, 5) == rows(batches)
 
 
+def test_lists_of_numbers_are_arrays():
+    x, y = [[1, 2], [3, 4]], [0.5, 1.5]
+    (found,) = Batches(x, np.asarray(y), [1, 2], shuffle=False).epoch(0)
+    assert [part.tolist() for part in found] == [x, y, [1, 2]]
+    batches = Batches(x, y, validation_split=0.5, shuffle=False)
+    assert [part.tolist() for part in next(batches.epoch(0))] == [[[1, 2]], [0.5]]
+
+
 def test_default_batch_size_is_32():
     assert [len(b) for b in Batches(np.zeros(70)).epoch(0)] == [32, 32, 6]
 

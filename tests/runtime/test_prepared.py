@@ -1,0 +1,99 @@
+"""Prepared weights: made once for the same arrays, anew for others, and freed."""
+
+from __future__ import annotations
+
+import gc
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import graphc
+from graphc import layers
+from graphc.ir import parse
+from graphc.runtime.compile import compile_graph
+from graphc.runtime.prepared import PreparedProgram
+from tests.closeness import Comparison, assert_close
+
+GRAPH = """
+    graph @f(%x: f32[128,128], %w: f32[128,128] {role="state"}) -> (f32[128,128]) {
+      %0 = exponential(%w) : f32[128,128]
+      %1 = dot_general(%x, %0) {contract=[[1],[0]]} : f32[128,128]
+      return %1
+    }"""
+
+
+class Counted:
+    """A program that counts its runs."""
+
+    def __init__(self, program):
+        self.program = program
+        self.runs = 0
+
+    def run(self, *arrays):
+        self.runs += 1
+        return self.program.run(*arrays)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A compiled graph, and its first part, which counts its runs."""
+    program = compile_graph(parse(GRAPH), prepare=True).program
+    assert isinstance(program, PreparedProgram)
+    monkeypatch.setattr(program, "_first", Counted(program._first))
+    return program, program._first
+
+
+def wanted(x, w):
+    return np.asarray(x) @ np.exp(np.asarray(w))
+
+
+def test_the_same_arrays_are_prepared_once(counted, rng):
+    program, first = counted
+    x, one, other = (jnp.asarray(rng.random((128, 128), "f4")) for _ in range(3))
+    for weights, runs in ((one, 1), (one, 1), (other, 2), (other, 2), (one, 3)):
+        assert_close(program.run(x, weights)[0], wanted(x, weights), Comparison.TRAINED)
+        assert first.runs == runs
+
+
+def test_arrays_that_can_change_are_prepared_in_each_run(counted, rng):
+    program, first = counted
+    x, weights = rng.random((2, 128, 128), "f4")
+    for runs in (1, 2):
+        assert_close(program.run(x, weights)[0], wanted(x, weights), Comparison.TRAINED)
+        weights *= 0.5
+        assert first.runs == runs
+
+
+def test_what_is_prepared_goes_with_its_weights(counted, rng):
+    program, _ = counted
+    x, weights = (jnp.asarray(rng.random((128, 128), "f4")) for _ in range(2))
+    program.run(x, weights)
+    assert program._kept is not None
+    del weights
+    gc.collect()
+    assert program._kept is None
+
+
+def test_only_who_asks_for_it_gets_it():
+    assert not isinstance(compile_graph(parse(GRAPH)).program, PreparedProgram)
+    for asked in ({"check": "numerics"}, {"memory_budget": "1GiB"}, {"donate": [1]}):
+        program = compile_graph(parse(GRAPH), prepare=True, **asked).program
+        assert not isinstance(program, PreparedProgram)
+
+
+@pytest.mark.parametrize("target", ["xla", "triton:interpreter"])
+def test_predictions_follow_the_weights(target, rng):
+    """The weights in bfloat16 are made once, and again when there are others."""
+    model = graphc.Sequential([graphc.Input((64,)), layers.Dense(256)])
+    model.compile("sgd", "mse", precision="bfloat16", target=target)
+    x = rng.random((32, 64), "f4")
+    plain = compile_graph(model.graph("predict", 32), target, precision="bfloat16")
+    for _ in range(2):
+        want = np.asarray(plain(x, *model.get_weights())[0])
+        for _ in range(2):
+            assert_close(model.predict_on_batch(x), want, Comparison.OURS)
+        model.set_weights([0.5 * weights for weights in model.get_weights()])
+    programs = model.step("predict").programs.values()
+    (executable,) = [made for each in programs for made in each.executables]
+    assert isinstance(executable.program, PreparedProgram)
