@@ -47,7 +47,7 @@ from graphc.ir.errors import (
 )
 from graphc.ir.evaluate import bind_shapes
 from graphc.ir.graph import Graph
-from graphc.runtime import load_backend
+from graphc.runtime import load_backend, prepared
 from graphc.runtime.backend import Packed
 from graphc.runtime.calling import CallableProgram
 from graphc.runtime.host_arrays import HostArray
@@ -288,7 +288,7 @@ class Artifact:
         bound = self.contents.contract.interface(self.graph, dict(key))
         backend = load_backend(self._runner.backend)
         device, donate = self._runner.device, self._donated()
-        program = backend.unpack(packed, bound, device, donate)
+        program = prepared.unpack(backend, packed, bound, device, donate)
         return None if program is None else CallableProgram(bound, program)
 
     def _load_jax(self) -> None:

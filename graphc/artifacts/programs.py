@@ -14,6 +14,7 @@ from graphc.passes.plugins import closed
 from graphc.passes.precision import policy_text
 from graphc.runtime.executable import Executable
 from graphc.runtime.options import CompileOptions
+from graphc.runtime.targets import backend_name
 from graphc.tuning.locked import compile_as_asked
 
 PRIMITIVES = "autodiff,inline{max_nodes=1000000},decompose,(cse,dce)*"
@@ -56,7 +57,9 @@ class Programs:
         """
         with nullcontext() if self._trusted else closed():
             graph, options, bindings = self.prepared(sizes, target)
-            return compile_as_asked(graph, options, donate, bindings)
+            # Bundles read launch plans, which are whole.
+            prepare = backend_name(target) != "triton"
+            return compile_as_asked(graph, options, donate, bindings, prepare)
 
     def prepared(
         self, sizes: Mapping[str, int], target: str

@@ -271,8 +271,12 @@ def check_keys(found: Any, wanted: set[str] | frozenset[str], what: str) -> None
 
 
 def _checked_version(manifest: Any, format: Format) -> int:
-    if not isinstance(manifest, dict) or manifest.get("format") != format.name:
-        raise LoadError(f"{MANIFEST} is not that of a {format.name} file")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != format.name:
+        raise LoadError(
+            f"{MANIFEST}: expected that of a {format.name} file",
+            received=ascii(found)[:80],
+        )
     version = manifest.get("format_version")
     if type(version) is not int or version < format.oldest:
         raise LoadError(

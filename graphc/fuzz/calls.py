@@ -333,10 +333,13 @@ def custom_any(growth: Growth) -> Value | None:
 _COMBINERS: list[tuple[OpDef, float]] = [
     (add, 0),
     (multiply, 1),
-    (maximum, -1e9),
-    (minimum, 1e9),
+    (maximum, -(2.0**64)),
+    (minimum, 2.0**64),
 ]
-"""Associative ops with their neutral elements, or what is one for tame values."""
+"""Associative ops with their neutral elements, or what is one for tame values.
+
+Integers, all of which are tame, take the limit of their dtype instead.
+"""
 
 
 def reduce_any(growth: Growth) -> Value | None:

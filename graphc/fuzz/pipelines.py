@@ -9,6 +9,7 @@ from graphc.passes.graph_pass import Pass
 from graphc.passes.pipeline_parser import Fixpoint, Pipeline, parse_pipeline
 from graphc.passes.precision import Precision
 from graphc.passes.repeated_blocks import OutlineRepeats
+from graphc.passes.split_attention import SplitAttention
 from graphc.passes.split_contractions import SplitContractions
 from graphc.passes.split_dilation import SplitDilation
 from graphc.passes.split_reductions import SplitReductions
@@ -21,6 +22,7 @@ EAGER: dict[str, Pass] = {
         FuseLinearCrossEntropy(least_mib=0.0),
         OutlineRepeats(min_nodes=3, min_count=2),
         Precision(least_reuse=0),
+        SplitAttention(least_keys=1),
         SplitContractions(least_terms=4),
         SplitDilation(least_products=1),
         SplitReductions(programs=4, work=4),

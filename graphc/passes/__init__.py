@@ -73,6 +73,7 @@ __all__ = [
     "PassRun",
     "Pipeline",
     "Precision",
+    "PrepareWeights",
     "PruneResults",
     "Refusal",
     "Rematerialize",

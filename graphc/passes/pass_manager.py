@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphc.ir.collection import collection_paused
+from graphc.ir.environment import read_number, read_switch
 from graphc.ir.errors import GraphcError, GraphError, PassError
 from graphc.ir.graph import Graph
 from graphc.passes.checking import NUMERICS, Checker, PassCheck
@@ -201,13 +202,13 @@ class PassManager:
                 received=repr(pipeline)[:80],
             )
         self.pipeline = pipeline
-        self.verify = _flag("GRAPHC_VERIFY") if verify is None else verify
+        self.verify = read_switch("GRAPHC_VERIFY") if verify is None else verify
         self.dump_dir = Path(dump_dir) if dump_dir is not None else None
         self.stop_after = stop_after
-        self.check = _flag("GRAPHC_CHECK") if check is None else check
+        self.check = read_switch("GRAPHC_CHECK") if check is None else check
         self.watch = watch
         self.announces = bisect is None and bool(os.environ.get("GRAPHC_OPT_BISECT"))
-        self.bisect = _number("GRAPHC_OPT_BISECT") if bisect is None else bisect
+        self.bisect = read_number("GRAPHC_OPT_BISECT") if bisect is None else bisect
         names = [each.name for each in self.pipeline.passes()]
         if isinstance(stop_after, str) and stop_after not in names:
             near = difflib.get_close_matches(stop_after, names, 1)
@@ -365,10 +366,12 @@ class _Run:
             report.checks.append(found)
             return
         rewrite = self._first_wrong(each, original, first)
+        # Its second line is the location, which the error has as well.
+        line = None if rewrite is None else str(rewrite).partition("\n")[0]
         kind = RoundingError if found.rounds else PassError
         error = kind(
             f"{each} changes what @{self.graph.name} means: {found.text}",
-            received=f"the rewrite {rewrite}" if rewrite is not None else None,
+            received=line and f"the rewrite {line}",
             location=rewrite.node.location if rewrite and rewrite.node else None,
             hint=DUMPS if found.rounds else f"{DUMPS}; {LAWS}",
         )
@@ -481,16 +484,3 @@ def _limited(text: str) -> str:
     if len(text) <= MAX_NOTE:
         return text
     return f"{text[:MAX_NOTE]}\n... {len(text) - MAX_NOTE} characters more"
-
-
-def _flag(name: str) -> bool:
-    return os.environ.get(name, "") not in ("", "0")
-
-
-def _number(name: str) -> int | None:
-    text = os.environ.get(name, "")
-    if not text:
-        return None
-    if not text.isdigit():
-        raise PassError(f"{name} must be a number", received=repr(text)[:80])
-    return int(text)

@@ -17,12 +17,13 @@ from graphc.passes.memory_budget import plan_memory
 from graphc.passes.micro_batch import MicroBatches
 from graphc.passes.pipelines import preparing
 from graphc.passes.precision import policy_text
-from graphc.passes.prepare_weights import PrepareWeights
+from graphc.passes.prepare_weights import PrepareWeights, parts
 from graphc.runtime import load_backend
+from graphc.runtime.backend import Backend, Program
 from graphc.runtime.confirmation import confirm
 from graphc.runtime.executable import Executable
 from graphc.runtime.options import NAN
-from graphc.runtime.prepared import compile_prepared
+from graphc.runtime.prepared import PreparedProgram
 from graphc.runtime.settings import Settings
 from graphc.runtime.stages import Stages
 from graphc.runtime.targets import find_emitter, find_target
@@ -96,11 +97,7 @@ def compile_graph(
         bound = in_parts(plan.micro_batches) if plan.micro_batches > 1 else bound
     run = watched(bound, len(donate)) if check == NAN else bound
     lowered, report = _lower(run, passes, stages, check == NUMERICS)
-    program = compile_prepared(
-        lowered,
-        positions,
-        lambda part, donated: backend.compile(part, chosen.device, donated, stages),
-    )
+    program = _compiled(backend, lowered, chosen.device, positions, stages)
     if check == NAN:
         program = WatchedProgram(program, bound, lowered)
     elif check == NUMERICS:
@@ -141,6 +138,22 @@ def emit(graph: Graph, target: str = "xla", pipeline: str | None = None) -> str:
 def _chosen(pipeline: str | None, default: str, precision: str = "float32") -> str:
     chosen = default if pipeline is None else pipeline
     return ",".join(filter(None, [policy_text(precision), chosen]))
+
+
+def _compiled(
+    backend: Backend,
+    lowered: Graph,
+    device: str | None,
+    donate: Sequence[int],
+    stages: Stages,
+) -> Program:
+    """The program of a graph; what prepares its weights is one by itself."""
+    found = parts(lowered)
+    if found is None:
+        return backend.compile(lowered, device, donate, stages)
+    first = backend.compile(found.first, device, (), stages)
+    rest = backend.compile(found.rest, device, donate, stages)
+    return PreparedProgram(found.first, first, found.operands, rest)
 
 
 def _with_preparing(graph: Graph, pipeline: str, donated: Sequence[int]) -> str:

@@ -48,7 +48,7 @@ class HostArray:
         source: The NumPy array whose memory it is, if it is no result.
     """
 
-    __slots__ = ("array", "form", "source")
+    __slots__ = ("__weakref__", "array", "form", "source")
 
     def __init__(
         self, array: Any, form: ArrayForm, source: np.ndarray[Any, Any] | None = None

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from graphc.ir.errors import GraphcError
+from graphc.ir import parse
+from graphc.ir.errors import GraphcError, LoadError
 from graphc.ir.graph import Graph
-from graphc.passes.prepare_weights import parts
-from graphc.runtime.backend import Memory, Packed, Program
-from graphc.runtime.kernel_costs import KernelReport
+from graphc.ir.opdef import operand_types
+from graphc.runtime.backend import Backend, Memory, Packed, Program, Runnable
 
-Compile = Callable[[Graph, Sequence[int]], Program]
-"""Makes the program of a graph, which may overwrite some of its parameters."""
+if TYPE_CHECKING:
+    from graphc.runtime.kernel_costs import KernelReport
 
+PREPARED = "prepared"
+"""Among the facts of a packed program: what prepares its weights, if something does."""
 
-def compile_prepared(graph: Graph, donate: Sequence[int], compile: Compile) -> Program:
-    """The program of a lowered graph, whose prepared part runs once for its weights."""
-    found = parts(graph)
-    if found is None:
-        return compile(graph, donate)
-    first = compile(found.first, ())
-    return PreparedProgram(first, found.operands, compile(found.rest, donate))
+GRAPH = "prepared.gir"
+
+P = TypeVar("P", bound=Runnable)
 
 
-class PreparedProgram:
+class PreparedRunnable(Generic[P]):
     """A program of two: the results of the first are kept for the second.
 
     They are kept as long as the first is given the same arrays, and these exist. Arrays
@@ -39,18 +37,11 @@ class PreparedProgram:
         rest: The program that is given all arrays, and what the first returns.
     """
 
-    def __init__(
-        self, first: Program, operands: tuple[int, ...], rest: Program
-    ) -> None:
+    def __init__(self, first: P, operands: Sequence[int], rest: P) -> None:
         self._first = first
         self._operands = operands
         self._rest = rest
         self._kept: tuple[list[weakref.ref[Any]], tuple[Any, ...]] | None = None
-
-    @property
-    def text(self) -> str:
-        """The text of what prepares, then that of the rest."""
-        return f"{self._first.text}\n{self._rest.text}"
 
     def run(self, *arrays: Any) -> tuple[Any, ...]:
         """The results of the second program."""
@@ -81,9 +72,37 @@ class PreparedProgram:
         """As the second program does."""
         return self._rest.place(array)
 
+
+class PreparedProgram(PreparedRunnable[Program]):
+    """A compiled program of two.
+
+    Args:
+        graph: The graph of the one that prepares.
+        first, operands, rest: As for a `PreparedRunnable`.
+    """
+
+    def __init__(
+        self, graph: Graph, first: Program, operands: Sequence[int], rest: Program
+    ) -> None:
+        super().__init__(first, operands, rest)
+        self._graph = graph
+
+    @property
+    def text(self) -> str:
+        """The text of what prepares, then that of the rest."""
+        return f"{self._first.text}\n{self._rest.text}"
+
     def pack(self) -> Packed | None:
-        """None: what prepares needs the arrays of this process."""
-        return None
+        """Both programs, if both can be kept."""
+        first, rest = self._first.pack(), self._rest.pack()
+        if first is None or rest is None:
+            return None
+        files = {f"{PREPARED}.{name}": data for name, data in first.files.items()}
+        said = {"operands": list(self._operands), "facts": dict(first.facts)}
+        graph = str(self._graph).encode()
+        return Packed(
+            {**rest.facts, PREPARED: said}, {**rest.files, **files, GRAPH: graph}
+        )
 
     def memory(self) -> Memory | None:
         """As the second program says, which is given what is kept."""
@@ -97,3 +116,68 @@ class PreparedProgram:
         """As the second program says."""
         prepared = self._prepared(arrays) if arrays else ()
         return self._rest.kernels(*arrays, *prepared)
+
+
+def unpack(
+    backend: Backend,
+    packed: Packed,
+    graph: Graph,
+    device: str | None,
+    donate: Sequence[int],
+) -> Runnable | None:
+    """The program that was packed, prepared or not, as `Backend.unpack` says.
+
+    Raises:
+        LoadError: If it is damaged.
+    """
+    if PREPARED not in packed.facts:
+        return backend.unpack(packed, graph, device, donate)
+    said, own = _own_part(packed)
+    prepares, operands = _graph(packed), said["operands"]
+    _check_operands(prepares, operands, graph)
+    rest = graph.copy()
+    for type in operand_types(prepares.results):
+        rest.add_parameter(type)
+    facts = {name: fact for name, fact in packed.facts.items() if name != PREPARED}
+    others = {n: d for n, d in packed.files.items() if n not in own and n != GRAPH}
+    mine = {name.partition(".")[2]: data for name, data in own.items()}
+    first = backend.unpack(Packed(said["facts"], mine), prepares, device, ())
+    last = backend.unpack(Packed(facts, others), rest, device, donate)
+    if first is None or last is None:
+        return None
+    return PreparedRunnable(first, operands, last)
+
+
+def _own_part(packed: Packed) -> tuple[dict[str, Any], Mapping[str, bytes]]:
+    """What a packed program says of what prepares, and the files of that."""
+    said = packed.facts[PREPARED]
+    whole = (
+        isinstance(said, dict)
+        and said.keys() == {"operands", "facts"}
+        and isinstance(said["operands"], list)
+        and isinstance(said["facts"], dict)
+        and PREPARED not in said["facts"]
+    )
+    if not whole:
+        raise LoadError("what a packed program says of its weights is not complete")
+    files = packed.files.items()
+    own = {n: d for n, d in files if n.startswith(f"{PREPARED}.") and n != GRAPH}
+    return said, own
+
+
+def _graph(packed: Packed) -> Graph:
+    """The graph of what prepares."""
+    try:
+        graph = parse(packed.files.get(GRAPH, b"").decode())
+        graph.verify()
+    except (GraphcError, UnicodeDecodeError) as error:
+        raise LoadError(f"{GRAPH} is not valid: {error}") from error
+    return graph
+
+
+def _check_operands(prepares: Graph, operands: Sequence[Any], graph: Graph) -> None:
+    types = [parameter.type for parameter in graph.parameters]
+    fits = all(type(place) is int and 0 <= place < len(types) for place in operands)
+    wanted = [parameter.type for parameter in prepares.parameters]
+    if not fits or [types[place] for place in operands] != wanted:
+        raise LoadError("what prepares weights reads others than the program has")

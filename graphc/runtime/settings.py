@@ -1,4 +1,4 @@
-"""The environment variables that steer compilation, read in one place."""
+"""The environment variables that steer compilation but the passes, in one place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Self
 
 from graphc.files.lock import Locked, read_locked
 from graphc.files.store import LIMIT, Store
-from graphc.ir.errors import GraphcError
-
-_SWITCH = {"": False, "0": False, "1": True}
+from graphc.ir.environment import read_number, read_switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +47,13 @@ class Settings:
         """
         dump = environment.get("GRAPHC_DUMP")
         cache = environment.get("GRAPHC_CACHE")
-        limit = environment.get("GRAPHC_CACHE_LIMIT", "")
+        limit = read_number("GRAPHC_CACHE_LIMIT", environment, "MiB")
         lock_file = environment.get("GRAPHC_LOCK")
-        if limit and not limit.isdecimal():
-            raise GraphcError(
-                "GRAPHC_CACHE_LIMIT must be a number of MiB", received=repr(limit)
-            )
         settings = cls(
             dump=Path(dump) if dump else None,
-            verify=_switch(environment, "GRAPHC_VERIFY"),
-            poison=_switch(environment, "GRAPHC_POISON"),
-            cache_limit=int(limit) << 20 if limit else LIMIT,
+            verify=read_switch("GRAPHC_VERIFY", environment),
+            poison=read_switch("GRAPHC_POISON", environment),
+            cache_limit=limit << 20 if limit is not None else LIMIT,
             lock_file=Path(lock_file) if lock_file else None,
         )
         if not cache:
@@ -94,10 +88,3 @@ def _default_cache(environment: Mapping[str, str]) -> Path | None:
 @functools.cache
 def _store(directory: Path, limit: int) -> Store:
     return Store(directory, limit)
-
-
-def _switch(environment: Mapping[str, str], name: str) -> bool:
-    value = environment.get(name, "")
-    if value not in _SWITCH:
-        raise GraphcError(f"{name} must be 0 or 1", received=repr(value))
-    return _SWITCH[value]

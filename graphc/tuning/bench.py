@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.cost import graph_cost
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.passes.cost_model import Rates, Roofline, is_narrow, work
@@ -196,14 +195,6 @@ def known_rates(target: str) -> Rates | None:
         return read_rates(target)
     except GraphcError:
         return None
-
-
-def intensity(graph: Graph) -> float | None:
-    """Floating-point operations per byte of a graph, if its sizes are known."""
-    cost = graph_cost(graph)
-    if isinstance(cost.flops, int) and isinstance(cost.bytes, int) and cost.bytes:
-        return cost.flops / cost.bytes
-    return None
 
 
 def _kernel_rows(report: KernelReport) -> tuple[Mapping[str, Any], ...]:

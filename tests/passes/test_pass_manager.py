@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from graphc.ir import GraphError, PassError, parse
+from graphc.ir.errors import GraphcError
 from graphc.passes import PASSES, GraphPass, PassManager, register, run, run_with_report
 
 TEXT = """
@@ -148,7 +149,7 @@ def test_bisection_says_what_the_numbers_are(monkeypatch, capsys):
 
 def test_bisection_wants_a_number(monkeypatch):
     monkeypatch.setenv("GRAPHC_OPT_BISECT", "two")
-    with pytest.raises(PassError, match="GRAPHC_OPT_BISECT must be a number"):
+    with pytest.raises(GraphcError, match="GRAPHC_OPT_BISECT must be a number"):
         run(parse(TEXT))
 
 

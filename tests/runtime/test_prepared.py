@@ -10,9 +10,12 @@ import pytest
 
 import graphc
 from graphc import layers
-from graphc.ir import parse
+from graphc.ir import LoadError, parse
+from graphc.runtime import load_backend
+from graphc.runtime.backend import Packed
 from graphc.runtime.compile import compile_graph
-from graphc.runtime.prepared import PreparedProgram
+from graphc.runtime.prepared import PREPARED, PreparedProgram, unpack
+from graphc.runtime.targets import JAXLIB, find_target
 from tests.closeness import Comparison, assert_close
 
 GRAPH = """
@@ -97,3 +100,49 @@ def test_predictions_follow_the_weights(target, rng):
     programs = model.step("predict").programs.values()
     (executable,) = [made for each in programs for made in each.executables]
     assert isinstance(executable.program, PreparedProgram)
+
+
+# -- packed programs -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def packed() -> Packed:
+    found = compile_graph(parse(GRAPH), "xla:cpu", prepare=True).program.pack()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("target", ["xla:cpu", JAXLIB.name])
+def test_what_is_packed_prepares_as_well(target, packed, rng):
+    runner = JAXLIB if target == JAXLIB.name else find_target(target)
+    backend = load_backend(runner.backend)
+    program = unpack(backend, packed, parse(GRAPH), runner.device, ())
+    x, w = rng.random((2, 128, 128), "f4")
+    weights = program.place(w)
+    for _ in range(2):
+        found = np.asarray(program.run(x, weights)[0])
+        assert_close(found, wanted(x, w), Comparison.TRAINED)
+    assert program._kept is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "message"),
+    [
+        ([], None, "not complete"),
+        ({"operands": [1]}, None, "not complete"),
+        ({"operands": [1], "facts": {PREPARED: {}}}, None, "not complete"),
+        ({"operands": [2], "facts": {}}, None, "reads others than the program has"),
+        ({"operands": ["1"], "facts": {}}, None, "reads others than the program has"),
+        ({"operands": [True], "facts": {}}, None, "reads others than the program has"),
+        ({"operands": [], "facts": {}}, None, "reads others than the program has"),
+        ({"operands": [1], "facts": {}}, b"", "is not valid"),
+        ({"operands": [1], "facts": {}}, b"\xff", "is not valid"),
+    ],
+)
+def test_damage_is_refused(said, text, message, packed):
+    files = dict(packed.files)
+    if text is not None:
+        files["prepared.gir"] = text
+    damaged = Packed({**packed.facts, PREPARED: said}, files)
+    with pytest.raises(LoadError, match=message):
+        unpack(load_backend("xla"), damaged, parse(GRAPH), "cpu", ())

@@ -11,6 +11,9 @@ from graphc.passes.fusion.parallelism import PROCESSORS
 WIDE_BLOCK = 1024
 """Elements of a pointwise tile: 8 for each thread of 4 warps, loads of 16 bytes."""
 
+LEAST_BLOCK = 128
+"""Elements of a pointwise tile where there are few: four for each thread of a warp."""
+
 MAX_ROW = 8192
 """The longest row that one program keeps in registers, in elements."""
 
@@ -71,7 +74,7 @@ def power_of_two(size: int) -> int:
 def pointwise_schedule(elements: int) -> Schedule:
     """A schedule for as many independent elements."""
     block = WIDE_BLOCK
-    while block > 128 and elements < PROCESSORS * block:
+    while block > LEAST_BLOCK and elements < PROCESSORS * block:
         block //= 2  # More, smaller programs keep more of a GPU busy.
     block = min(block, power_of_two(elements))
     return Schedule({"XBLOCK": block}, num_warps=max(1, min(4, block // 256)))
@@ -81,7 +84,7 @@ def tiled_schedule(rows: int, columns: int) -> Schedule:
     """A schedule for elements that are stored in one order and read in another."""
     sides = [min(64, power_of_two(size)) for size in (rows, columns)]
     while (
-        max(sides) > LEAST_BESIDE
+        math.prod(sides) > LEAST_BLOCK
         and -(-rows // sides[0]) * -(-columns // sides[1]) < PROCESSORS
     ):
         sides[sides.index(max(sides))] //= 2  # As above.

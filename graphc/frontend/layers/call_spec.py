@@ -59,7 +59,9 @@ def accepts(function: Callable[..., Any], name: str) -> bool:
 
 def constructor_parameters(cls: type) -> list[str]:
     """The names that a class's constructors take, those of its bases included."""
-    constructors = (c.__init__ for c in cls.__mro__ if "__init__" in c.__dict__)
+    # That of `object` takes nothing, and its signature is text, which Python compiles.
+    bases = [c for c in cls.__mro__ if "__init__" in c.__dict__ and c is not object]
+    constructors = (c.__init__ for c in bases)
     return list(
         dict.fromkeys(
             p.name

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import numpy as np
 
 from graphc.frontend.arguments import one_of
-from graphc.frontend.dtypes import is_float, result_type, standardize_dtype
+from graphc.frontend.dtypes import is_float, result_type
 from graphc.frontend.tensor import Array, Tensor
 from graphc.frontend.tracing import current_trace, tensor, value
 from graphc.ir import Location, Operand, Value
@@ -260,8 +260,3 @@ def shape_of(shape: Any, name: str = "shape") -> tuple[Dim, ...]:
 def sized(x: Operand) -> Dim:
     """The number of elements of `x`."""
     return product(x.type.shape)
-
-
-def dtype_name(dtype: Any) -> str:
-    """The name of a dtype argument; None is the default float."""
-    return standardize_dtype(dtype)

@@ -31,11 +31,6 @@ _HEXADECIMAL = re.compile(r'dense<"0x([0-9A-F]*)">')
 _NUMBER = re.compile(r"0x[0-9A-F]+|-?[0-9][0-9.e+-]*")
 
 
-def mlir_name(dtype: DType) -> str:
-    """The name of the MLIR element type for a dtype."""
-    return _MLIR_NAMES.get(dtype.name, dtype.name)
-
-
 def read_type(type: ir.Type, location: Location | None = None) -> TensorType:
     """The graphc type of a tensor type.
 

@@ -335,6 +335,10 @@ class CategoricalCrossentropy(LossFunctionWrapper):
 class SparseCategoricalCrossentropy(LossFunctionWrapper):
     """The cross-entropy of labels that are class numbers.
 
+    Targets are labels in 0..C-1, ``[B, ...]`` or ``[B, ..., 1]``, predictions ``[B, ...,
+    C]``. Labels that no class has are not refused: their loss is 0. So check ``y.max() <
+    C`` once for new data.
+
     Args:
         from_logits: Whether predictions are logits.
         ignore_class: A label, such as -1, of positions that do not count.
