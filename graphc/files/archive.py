@@ -164,7 +164,9 @@ def read_members(file: BinaryIO) -> dict[str, tuple[Member, int]]:
 def _find_directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
     """The number of members, and where the directory starts and how long it is."""
     if size < _END.size:
-        raise LoadError("not a file that graphc wrote", received=f"a file of {size} bytes")
+        raise LoadError(
+            "not a file that graphc wrote", received=f"a file of {size} bytes"
+        )
     end = _read(file, size - _END.size, _END.size)
     signature, _, _, _, count, length, start, _ = _END.unpack(end)
     if signature != b"PK\x05\x06":

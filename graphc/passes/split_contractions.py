@@ -112,10 +112,8 @@ class SplitContractions(GraphPass):
         total = reduce_sum(sums, axes=[0])
         if rest:
             ends = _cut(a, d_a, size - rest, size), _cut(b, d_b, size - rest, size)
-            contract, shared = [contract_a, contract_b], [batch_a, batch_b]
-            total = add(
-                total, dot_general(*ends, contract=contract, batch=shared, dtype=dtype)
-            )
+            dims = {"contract": [contract_a, contract_b], "batch": [batch_a, batch_b]}
+            total = add(total, dot_general(*ends, **dims, dtype=dtype))
         return "split_sum", [_converted(total, result.dtype)]
 
     def _split_convolution(self, node: Node) -> Proposal | None:

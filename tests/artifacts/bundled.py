@@ -79,6 +79,7 @@ class BuiltBundle:
             code.run(memory, entry.decode(), pointers[:count])
 
         self._run = kind(run)
+        _CALLED.append(self._run)
         self.set("run", ctypes.cast(self._run, ctypes.c_void_p).value, ctypes.c_void_p)
 
     def function(self, name: str) -> Any:
@@ -122,6 +123,10 @@ class BuiltBundle:
 
     def close(self) -> None:
         self.function("close")()
+
+
+_CALLED: list[Any] = []
+"""What the driver, which all bundles share, may still call when a bundle is gone."""
 
 
 def _address(array: np.ndarray[Any, Any] | None) -> int:

@@ -287,7 +287,7 @@ def container_cases(members: Sequence[str], texts: Sequence[str]) -> Iterator[Ca
     yield (
         "A16-format",
         lambda f: f.manifest(lambda m: m.update(format="x")),
-        "not that of",
+        "expected that of",
     )
     for name in (*texts, MANIFEST):
         for i, data in enumerate(
@@ -300,7 +300,7 @@ def container_cases(members: Sequence[str], texts: Sequence[str]) -> Iterator[Ca
                 lambda f, n=name, d=data: f.pack(
                     f.members | {n: d}, signed=n != MANIFEST
                 ),
-                "not valid JSON|expected the keys|not that of",
+                "not valid JSON|expected the keys|expected that of",
             )
     yield (
         "A18-fewer",

@@ -68,7 +68,7 @@ def counted_from_front(indices: Any, x: Value, axis: int) -> Any:
     return _counted(indices, size)
 
 
-def _counted(indices: Value, size: Operand) -> Value:
+def _counted(indices: Operand, size: Operand) -> Value:
     """`indices`, with `size` added to those below 0."""
     negative = ir_ops.compare(indices, 0, direction="LT")
     return ir_ops.select(negative, ir_ops.add(indices, size), indices)
