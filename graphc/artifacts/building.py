@@ -111,7 +111,7 @@ def write_artifact(
     donate = donated(len(source.inputs), source.written)
     for target in targets:
         for sizes in contract.programs():
-            say(f"compiling for {target}{_of(sizes)}")
+            say(compiling(target, sizes))
             executable = sized.compile(sizes, target, donate)
             lines |= dict.fromkeys(executable.lines)
             made = _packed(members, target, sizes, len(programs), executable)
@@ -198,6 +198,7 @@ def _schedules(executable: Executable) -> dict[str, Any]:
     return {SCHEDULES: {k.name: f"{k.schedule} by {origins[k.name]}" for k in kernels}}
 
 
-def _of(sizes: Mapping[str, int]) -> str:
+def compiling(target: str, sizes: Mapping[str, int]) -> str:
+    """What is told of the compile for a target and sizes."""
     text = ", ".join(f"{name}={size}" for name, size in sizes.items())
-    return f", {text}" if text else ""
+    return f"compiling for {target}" + (f", {text}" if text else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from graphc.artifacts import compiler
-from graphc.artifacts.building import Say
+from graphc.artifacts.building import Say, compiling
 from graphc.artifacts.contents import FORMAT, Contents, donated
 from graphc.artifacts.loading import described, read_program, read_state
 from graphc.codegen.bundle import Array, Bundle, Symbol, bundle_files
@@ -130,7 +130,7 @@ def _compiled(
     donate = donated(len(contents.inputs), contents.written)
     found: list[tuple[Mapping[str, int], Packed]] = []
     for sizes in contents.contract.programs():
-        say(f"compiling for {target}")
+        say(compiling(target, sizes))
         packed = programs.compile(sizes, target, donate).program.pack()
         assert packed is not None
         found.append((sizes, packed))

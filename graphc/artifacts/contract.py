@@ -125,6 +125,11 @@ class Contract:
             inputs: What its first parameters are called.
         """
         symbols = graph.symbols
+        if unknown := sorted(self.symbols.keys() - symbols):
+            raise GraphError(
+                f"the graph has no dimension symbol {', '.join(unknown)}",
+                received=f"its symbols: {', '.join(sorted(symbols)) or 'none'}",
+            )
         if missing := sorted(symbols - self.symbols.keys()):
             places = [_place(name, graph, inputs) for name in missing]
             raise GraphError(
@@ -133,11 +138,6 @@ class Contract:
                 + " ".join(map(_example, missing))
                 + "; or a range: "
                 + " ".join(f"--range {name}=1..64" for name in missing),
-            )
-        if unknown := sorted(self.symbols.keys() - symbols):
-            raise GraphError(
-                f"the graph has no dimension symbol {', '.join(unknown)}",
-                received=f"its symbols: {', '.join(sorted(symbols)) or 'none'}",
             )
         count = sum(1 for _ in itertools.islice(self.programs(), MAX_PROGRAMS + 1))
         if count > MAX_PROGRAMS:

@@ -209,7 +209,8 @@ class Artifact:
         names = self.contents.inputs
         if len(arrays) > len(names):
             raise GraphError(
-                f"the artifact takes {len(names)} inputs", received=str(len(arrays))
+                f"too many inputs: {len(arrays)}",
+                hint=f"the inputs are {', '.join(names)}",
             )
         given = dict(zip(names, arrays, strict=False))
         if wrong := [n for n in named if n in given or n not in names]:

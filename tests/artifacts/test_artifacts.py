@@ -83,7 +83,7 @@ def test_every_target_runs_it(artifact: Path):
     [
         ((X[:3],), "compiled for B = 1 or 8"),
         ((X[:, :3],), "%x is f32"),
-        ((X, X), "takes 1 inputs"),
+        ((X, X), "too many inputs: 2"),
         ((), "inputs are missing: x"),
         ((X.astype(np.int32),), "input 'x' is of dtype float32"),
         ((["text"],), "input 'x' is no array of dtype float32"),
