@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import signal
 import socket
 import zlib
 from collections import Counter
@@ -35,6 +36,10 @@ OPT_IN_MARKERS = ("gpu", "slow", "torch")
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("GRAPHC_VERIFY", "1")
 os.environ["GRAPHC_CACHE"] = "off"  # tests of the cache have one of their own
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As shells start what runs behind `&`: tests of Ctrl-C would wait in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("quick", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
