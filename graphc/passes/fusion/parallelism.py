@@ -11,6 +11,7 @@ import math
 
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Kind, Trait
+from graphc.ir.types import TensorType
 from graphc.ir.values import Operand, Value
 from graphc.passes.fusion.costs import arithmetic
 from graphc.passes.fusion.group import Space
@@ -61,23 +62,30 @@ def work_behind(value: Operand) -> float:
     """The work for each element of `value` if one kernel computes what it can of it.
 
     That are the elementwise ops, moves and reads by index back to what must be in
-    memory: parameters, reductions, products of matrices.
+    memory: parameters, reductions, products of matrices. Where sizes are not known, each
+    element is taken to need one of what is behind it.
     """
     waiting, seen, found = [value], {value}, 0.0
-    elements = max(1, math.prod(value.type.static_shape))
     while waiting and len(seen) <= MOST_BEHIND:
         each = waiting.pop()
         node = each.node if isinstance(each, Value) else None
         if node is None or not _is_computed_anywhere(node):
             continue
         gathers = ACCESS if Trait.GATHERS in node.op.traits else 0.0
-        share = math.prod(each.type.static_shape) / elements
-        found += (arithmetic(node) + gathers) * min(1.0, share)
+        found += (arithmetic(node) + gathers) * _share(each.type, value.type)
         for operand in node.operands:
             if operand not in seen:
                 seen.add(operand)
                 waiting.append(operand)
     return found
+
+
+def _share(part: TensorType, whole: TensorType) -> float:
+    """How many elements of `part` there are for one of `whole`, at most one."""
+    few, many = part.size, whole.size
+    if not isinstance(few, int) or not isinstance(many, int):
+        return 1.0
+    return min(1.0, few / max(1, many))
 
 
 def _is_computed_anywhere(node: Node) -> bool:
