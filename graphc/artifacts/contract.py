@@ -108,11 +108,14 @@ class Contract:
             declared = self.symbols[name]
             serving = declared.program_size(size)
             if serving is None:
+                hint = "give at least one element"
+                if size:
+                    hint = "pad or split the input, or compile it again with"
+                    hint += f" {declared.option(name, size)}"
                 raise GraphError(
                     f"the artifact is compiled for {name} = {declared}",
                     received=f"{name} = {size}",
-                    hint="pad or split the input, or compile it again with"
-                    f" {declared.option(name, size)}",
+                    hint=hint,
                 )
             found[name] = serving
         return found

@@ -46,9 +46,12 @@ class Fitted:
             _cut(result.type.shape, sizes, room) for result in graph.results[:outputs]
         ]
         self._sizes = [np.asarray(sizes[name], np.int32) for name in padded]
+        self._is_exact = not padded
 
-    def __call__(self, inputs: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+    def __call__(self, inputs: Sequence[Any], state: Sequence[Any]) -> Sequence[Any]:
         """The results for inputs and state; outputs that were cut are NumPy arrays."""
+        if self._is_exact:
+            return self.executable(*inputs, *state)
         given = [
             array if array.shape == shape else _padded(array, shape)
             for array, shape in zip(inputs, self._takes, strict=True)

@@ -11,13 +11,15 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from graphc.artifacts.contents import Contents
 from graphc.files.json_text import dump_json, load_json
 from graphc.ir.errors import LoadError
+from graphc.runtime import load_backend
 from graphc.runtime.backend import Packed
-from graphc.runtime.processor import processor
 from graphc.runtime.settings import Settings
+from graphc.runtime.targets import JAXLIB
 
 KIND = "program"
 """What the store calls programs of artifacts."""
@@ -45,7 +47,6 @@ class KeptPrograms:
             name: said[name] for name in ("contract", "options", "inputs", "written")
         }
         self._subject = {"graph": graph, "package": _package(), **asked}
-        self._subject["processor"] = processor()
         # Whoever sets others wants to see or change what compiling does.
         others = {name for name in os.environ if name.startswith("GRAPHC_")}
         self.watched = contents.lock is not None or bool(others.difference(_HARMLESS))
@@ -64,7 +65,9 @@ class KeptPrograms:
             self._store.write(KIND, self._key(sizes), _packed(packed))
 
     def _key(self, sizes: Mapping[str, int]) -> str:
-        subject = {**self._subject, "sizes": dict(sizes)}
+        # Environments with other versions take no entries from each other.
+        maker = cast(Any, load_backend(JAXLIB.backend)).maker()
+        subject = {**self._subject, "maker": maker, "sizes": dict(sizes)}
         return hashlib.sha256(dump_json(subject)).hexdigest()
 
 

@@ -45,7 +45,7 @@ from graphc.ir.errors import (
     TargetError,
     UnsupportedError,
 )
-from graphc.ir.evaluate import bind_shapes
+from graphc.ir.evaluate import match_shapes
 from graphc.ir.graph import Graph
 from graphc.runtime import load_backend, prepared
 from graphc.runtime.backend import Packed
@@ -105,7 +105,7 @@ class Artifact:
         self._kept = kept
         self._programs: Programs | None = None
         self._executables: dict[Key, CallableProgram[Any]] = {}
-        self._dtypes = [type.dtype.numpy for type in self.inputs.values()]
+        self._dtypes = [np.dtype(type.dtype.numpy) for type in self.inputs.values()]
         self._by_shapes: dict[tuple[tuple[int, ...], ...], Fitted] = {}
         self._state: list[Any] = [state[name] for name in contents.state]
         self._placed = False
@@ -141,7 +141,7 @@ class Artifact:
                 compiled for; says for which it is.
         """
         given = self._given(arrays, named)
-        shapes = tuple(array.shape for array in given)
+        shapes = tuple([array.shape for array in given])
         fitted = self._by_shapes.get(shapes)
         if fitted is None:
             fitted = self._by_shapes[shapes] = self._serving(shapes)
@@ -156,11 +156,11 @@ class Artifact:
             for place, array in zip(written, results[count:], strict=True):
                 state[place] = array
             self._state = state
-        outputs = tuple(
-            result.view() if isinstance(result, HostArray) else result
+        outputs = [
+            result.view() if result.__class__ is HostArray else result
             for result in results[:count]
-        )
-        return outputs[0] if count == 1 else outputs
+        ]
+        return outputs[0] if count == 1 else tuple(outputs)
 
     def prepare(self) -> None:
         """Makes the programs of all sizes ready to run."""
@@ -207,6 +207,18 @@ class Artifact:
     def _given(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         """One array per input, in order."""
         names = self.contents.inputs
+        if named or len(arrays) != len(names):
+            arrays = self._in_order(arrays, named)
+        return [
+            array
+            if array.__class__ is np.ndarray and array.dtype == dtype
+            else _array(array, name, dtype)
+            for name, array, dtype in zip(names, arrays, self._dtypes, strict=True)
+        ]
+
+    def _in_order(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """What is given for each input, in their order."""
+        names = self.contents.inputs
         if len(arrays) > len(names):
             raise GraphError(
                 f"too many inputs: {len(arrays)}",
@@ -221,14 +233,11 @@ class Artifact:
         given |= named
         if missing := [name for name in names if name not in given]:
             raise GraphError(f"inputs are missing: {', '.join(missing)}")
-        return [
-            _array(given[name], name, dtype)
-            for name, dtype in zip(names, self._dtypes, strict=True)
-        ]
+        return [given[name] for name in names]
 
     def _serving(self, shapes: tuple[tuple[int, ...], ...]) -> Fitted:
         every = [*shapes, *(np.shape(array) for array in self._state)]
-        sizes = bind_shapes(self.graph, every)
+        sizes = match_shapes(self.graph, every, self.contents.inputs)
         room = self.contents.contract.program_sizes(sizes)
         return Fitted(
             self._executable(room),

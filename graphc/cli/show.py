@@ -14,8 +14,8 @@ from graphc.cli.cases import errors_of
 from graphc.cli.options import picks_kind
 from graphc.cli.text import printable, read_graph
 from graphc.frontend.saving import load_model
-from graphc.frontend.tracing import without_locations
-from graphc.ir import Graph
+from graphc.frontend.tracing import located_at
+from graphc.ir import Graph, Location
 from graphc.ir.cost import graph_cost
 from graphc.ir.types import product
 
@@ -37,7 +37,7 @@ def show(
     standard input. Shows layers, the graph's text, its cost in FLOPs and bytes, and its
     number of parameters; of an artifact the sizes that it is compiled for, its
     programs, how far their results may be from the graph, and the bytes of its parts.
-    Nothing in the file runs.
+    Nodes of a saved model say their layer. Nothing in the file runs.
     """
     suffix = "" if file == "-" else Path(file).suffix
     if as_json and suffix != SUFFIX:
@@ -51,7 +51,7 @@ def show(
             click.echo(describe_artifact(contents, sizes))
         graph = graph if batch is None else graph.bind(B=batch)
     elif suffix == ".graphc":
-        with errors_of(file), without_locations():
+        with errors_of(file), located_at(Location(Path(file).name, 1, 1)):
             model = load_model(file)
             graph = model.graph(kind, batch)
         if not only_graph:

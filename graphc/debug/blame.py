@@ -38,7 +38,7 @@ from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.tolerance import TOLERANCES
 from graphc.ir.types import F32
-from graphc.passes import PASSES, run_with_report
+from graphc.passes import run_with_report
 from graphc.passes.ledger import Rewrite
 from graphc.passes.replay import NO_LIMIT, Replay, Stretch
 from graphc.runtime.calling import find_mismatch
@@ -206,7 +206,7 @@ class _Search:
                 return found
         if self.target == EVALUATOR:
             return Blame(self.symptom, self._judge_name(), replay.count)
-        return self._on_target(replay.count)
+        return self._on_target(replay)
 
     def _judge_name(self) -> str:
         if self.symptom == "differs":
@@ -288,11 +288,8 @@ class _Search:
         self, replay: Replay, stretch: Stretch, count: int, problem: str
     ) -> Blame:
         """The report on one rewrite of a pass, counted from 1."""
-        before, _ = stretch.after(count - 1)
-        after, made = stretch.after(count)
-        rewrite = made[-1]
+        before, rewrite, change = _rewrite_at(stretch, count)
         found = self._blame(replay.count, problem, str(stretch.each), (BISECTION,))
-        change = _change(before, after, rewrite.graph)
         found = replace(found, rewrite=rewrite, change=str(change) if change else None)
         nodes = _entry_nodes(before, change, rewrite.graph)
         return self._with_reproducer(found, before, stretch, nodes)
@@ -328,8 +325,9 @@ class _Search:
 
     # -- on a target ---------------------------------------------------------------------
 
-    def _on_target(self, count: int) -> Blame:
+    def _on_target(self, replay: Replay) -> Blame:
         """The first rewrite after which the target's program shows the symptom."""
+        count = replay.count
         judge = self._target_judge(self.graph, self.arrays)
         problem = judge.problem(self.graph, NO_LIMIT)
         if problem is None:
@@ -343,20 +341,20 @@ class _Search:
                 notes = _finite_notes(self.graph, self.arrays) or notes
             found = self._blame(count, problem, notes=tuple(notes))
             return self._with_target_reproducer(found, 0)
-        _, report = run_with_report(
-            self.graph, self.pipeline, bisect=NO_LIMIT, check=False
-        )
-        rewrites = report.ledger.rewrites
         limits = [
-            each.number for each in rewrites if not PASSES[each.pass_name].required
+            (stretch, made)
+            for stretch in replay.stretches
+            if not stretch.each.required
+            for made in range(1, stretch.made + 1)
         ]
-        place = bisect_left(
-            limits[:-1],
-            True,
-            key=lambda n: judge.problem(self.graph, n) is not None,
-        )
-        limit = limits[place]
-        rewrite = rewrites[limit - 1]
+
+        def wrong(place: int) -> bool:
+            stretch, made = limits[place]
+            return judge.problem(self.graph, stretch.first + made) is not None
+
+        stretch, made = limits[bisect_left(range(len(limits) - 1), True, key=wrong)]
+        _, rewrite, change = _rewrite_at(stretch, made)
+        limit = stretch.first + made
         notes = [BISECTION]
         if self.by_evaluator and self.symptom in ("differs", "nan"):
             notes.append(
@@ -364,8 +362,9 @@ class _Search:
                 " is emitted or compiled wrongly; graphc vote finds the node."
             )
         notes.append(f"GRAPHC_OPT_BISECT={limit} stops with it, {limit - 1} before it.")
-        found = self._blame(count, problem, rewrite.pass_name, tuple(notes))
-        return self._with_target_reproducer(replace(found, rewrite=rewrite), limit)
+        found = self._blame(count, problem, str(stretch.each), tuple(notes))
+        found = replace(found, rewrite=rewrite, change=str(change) if change else None)
+        return self._with_target_reproducer(found, limit)
 
     def _target_judge(self, graph: Graph, arrays: Sequence[Array]) -> TargetJudge:
         place = (self.target, self.pipeline)
@@ -442,6 +441,13 @@ def _applied(replay: Replay, rule: str) -> bool:
     if stretch is None:
         return False
     return any(rewrite.rule == rule for rewrite in stretch.after(stretch.made)[1])
+
+
+def _rewrite_at(stretch: Stretch, count: int) -> tuple[Graph, Rewrite, Change | None]:
+    """The graph before a rewrite of a pass, counted from 1; it; what it changed."""
+    before, _ = stretch.after(count - 1)
+    after, made = stretch.after(count)
+    return before, made[-1], _change(before, after, made[-1].graph)
 
 
 def _change(before: Graph, after: Graph, name: str) -> Change | None:

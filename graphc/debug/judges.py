@@ -55,7 +55,8 @@ class Reference:
     def problem(self, found: Sequence[Any]) -> str | None:
         """Where results are farther off than rounding explains.
 
-        The rule is that of `graphc.ir.tolerance.inaccuracy`.
+        The rule is that of `graphc.ir.tolerance.inaccuracy`, with the tolerance of the
+        dtype that was computed in: what float64 changes by more is no rounding.
         """
         triples = zip(found, self.rounded, self.exact, strict=True)
         for number, (got, rounded, exact) in enumerate(triples):
@@ -75,7 +76,8 @@ class Reference:
             return f"{problem} (of what is not finite)"
         wide, judge, rounds = wide[defined], judge[defined], rounds[defined]
         size = rmse(judge, np.zeros_like(judge))
-        allowed = RMSE_FACTOR * rmse(rounds, judge) + tolerance(element).relative * size
+        relative = tolerance(dtype(got.dtype)).relative
+        allowed = RMSE_FACTOR * rmse(rounds, judge) + relative * size
         error = rmse(wide, judge)
         if error <= allowed + self.absolute:
             return None

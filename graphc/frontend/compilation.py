@@ -10,8 +10,7 @@ import numpy as np
 
 from graphc.frontend import trees
 from graphc.frontend.execution import CompileOptions
-from graphc.frontend.program import Program, array_type, is_array, raw
-from graphc.frontend.tensor import Array
+from graphc.frontend.program import Program, array_type, is_array, raw, wrap
 from graphc.frontend.transforms import lock_of, program_of
 from graphc.ir import Graph
 from graphc.ir.errors import GraphError
@@ -54,6 +53,9 @@ class Executable:
             )
         inputs: list[Any] = []
         for position, (type, leaf) in enumerate(zip(wanted, given, strict=True)):
+            if leaf.__class__ is np.ndarray and leaf.dtype == type.dtype.numpy:
+                inputs.append(leaf)
+                continue
             array = leaf if is_array(leaf) else np.asarray(leaf)
             found = array_type(array)
             if found.dtype is not type.dtype:
@@ -65,8 +67,7 @@ class Executable:
                     )
                 array = array.astype(type.dtype.numpy)
             inputs.append(raw(array))
-        outputs = self.program(inputs)
-        return trees.map_leaves(Array, outputs)
+        return wrap(self.program.structure, self.program.run(inputs))
 
     @property
     def executables(self) -> list[Any]:
@@ -197,6 +198,9 @@ def _leaves(arguments: tuple[Any, ...]) -> list[Any]:
     """The arrays among the arguments; a list of numbers is one array."""
     leaves: list[Any] = []
     for argument in arguments:
+        if argument.__class__ is np.ndarray:
+            leaves.append(argument)
+            continue
         nested = trees.leaves(argument)
         numbers = nested and all(isinstance(x, (bool, int, float)) for x in nested)
         leaves += [np.asarray(argument)] if numbers else nested

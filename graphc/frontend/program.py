@@ -45,6 +45,8 @@ _EXECUTABLES: dict[Any, dict[Any, Any]] = {}
 MAX_SHARED = 256
 
 
+_F64 = np.dtype(np.float64)
+
 _DLPACK_CUDA = 2
 """What DLPack calls the memory of an NVIDIA GPU."""
 
@@ -320,7 +322,7 @@ def _is_on_gpu(x: Any) -> bool:
 def as_input(x: Any) -> Any:
     """`raw`, with NumPy's default float64, which nobody chose, as ``config.floatx()``."""
     array = raw(x)
-    if array.dtype == np.float64 and isinstance(x, (np.ndarray, np.generic)):
+    if array.dtype == _F64 and isinstance(x, (np.ndarray, np.generic)):
         return array.astype(dtype(floatx()).numpy)
     return array
 

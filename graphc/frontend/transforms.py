@@ -206,13 +206,19 @@ class JittedFunction:
         if current_trace() is not None:
             return self.function(*arguments, **keywords)
         leaves, structure = trees.flatten((arguments, keywords))
-        examples = [_array(x) if _is_input(x) else x for x in leaves]
-        arrays = [raw(x) for x in examples if is_array(x)]
-        key = (
-            structure,
-            tuple((a.shape, str(a.dtype)) for a in arrays),
-            tuple((type(x), x) for x in examples if not is_array(x)),
-        )
+        arrays: list[Any] = []
+        kinds: list[Any] = []
+        for leaf in leaves:
+            if is_array(leaf):
+                array = as_input(leaf)
+            elif _is_input(leaf):
+                array = _array(leaf).data
+            else:
+                kinds.append((type(leaf), leaf))
+                continue
+            arrays.append(array)
+            kinds.append((array.shape, array.dtype))
+        key = (structure, *kinds)
         try:
             program = self.programs.get(key)
         except TypeError as error:
@@ -221,11 +227,11 @@ class JittedFunction:
                 f" of what is traced and must be hashable: {error}"
             ) from None
         if program is None:
-            positional, named = trees.unflatten(structure, examples)
+            positional, named = trees.unflatten(structure, leaves)
             program = program_of(self.function, positional, named)
             program.options = self.options
             self.programs[key] = program
-        return trees.map_leaves(Array, program(arrays))
+        return wrap(program.structure, program.run(arrays))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an object."""

@@ -148,10 +148,6 @@ def _used_options(options: dict[str, Any], entry: dict[str, Any]) -> dict[str, A
     unused = {k for k, v in _UNUSED.items() if k in options and options[k] is v}
     if "renorm" in unused:
         unused |= {"renorm_clipping", "renorm_momentum"}
-    shapes = (entry.get("build_config") or {}).get("shapes_dict") or {}
-    rank = len(shapes.get("query_shape") or ())
-    if options.get("attention_axes") in (None, list(range(1, rank - 1))):
-        unused.add("attention_axes")
     return {name: given for name, given in options.items() if name not in unused}
 
 

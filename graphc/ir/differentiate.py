@@ -17,7 +17,7 @@ from typing import Any
 
 from graphc.ir.body import as_tuple, call_body
 from graphc.ir.build import building, current_builder, inline
-from graphc.ir.errors import GraphError
+from graphc.ir.errors import GraphError, NoGradientError
 from graphc.ir.graph import Graph, Node, clone_graph
 from graphc.ir.opdef import FLOAT, OPS, OpDef
 from graphc.ir.types import DTYPES, DType, TensorType
@@ -40,7 +40,7 @@ def differentiate(graph: Graph, wrt: Sequence[int], name: str | None = None) -> 
         those of `graph` followed by one gradient per position in `wrt`.
 
     Raises:
-        GraphError: If an op on the way from the parameters to the result has no
+        NoGradientError: If an op on the way from the parameters to the result has no
             gradient; the message gives its reason.
     """
     module = graph.module
@@ -200,8 +200,8 @@ def _sweep_node(
             _accumulate(cotangents, operand, cotangent)
 
 
-def _stored_error(node: Node, dtype: DType, error: GraphError) -> GraphError:
-    return GraphError(
+def _stored_error(node: Node, dtype: DType, error: GraphError) -> NoGradientError:
+    return NoGradientError(
         f"{node.op.name} has no gradient in {dtype}: cotangents would be added in"
         " a format that is for storage",
         received=error.message,
@@ -241,7 +241,7 @@ def _pull_back(
     if op.pullback is not None:
         return op.pullback(node, given, [o in active for o in node.operands])
     if isinstance(op.vjp, str):
-        raise GraphError(
+        raise NoGradientError(
             f"{op.name} has no gradient: {op.vjp}",
             location=node.location,
             hint="stop_gradient cuts the flow where no gradient is wanted",

@@ -69,6 +69,10 @@ class GraphError(GraphcError, ValueError):
     """A graph breaks a rule: an ill-typed operation or an ill-formed graph."""
 
 
+class NoGradientError(GraphError):
+    """A gradient was asked for where an operation has none."""
+
+
 class UnknownDimError(GraphError):
     """The value of a symbolic dimension was asked for while tracing."""
 

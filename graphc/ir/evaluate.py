@@ -77,6 +77,30 @@ def bind_shapes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[str, in
     Raises:
         GraphError: If the number of shapes, a rank or a size does not fit.
     """
+    bindings = match_shapes(graph, shapes)
+    for name, size in bindings.items():
+        low, high = graph.ranges.get(name, (0, size))
+        if not low <= size <= high:
+            raise GraphError(
+                f"graph @{graph.name}: {name} must be in {low}..{high}",
+                received=f"{name}={size}",
+            )
+    return bindings
+
+
+def match_shapes(
+    graph: Graph, shapes: Sequence[tuple[int, ...]], inputs: Sequence[str] = ()
+) -> dict[str, int]:
+    """The sizes of the symbols in the parameters' types, in their ranges or not.
+
+    Args:
+        graph: The graph.
+        shapes: The shape of an array for each parameter.
+        inputs: What its first parameters are called by those who give the arrays.
+
+    Raises:
+        GraphError: If the number of shapes, a rank or a size does not fit.
+    """
     if len(shapes) != len(graph.parameters):
         raise GraphError(
             f"graph @{graph.name} takes {len(graph.parameters)} arrays",
@@ -89,17 +113,13 @@ def bind_shapes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[str, in
                 bindings.setdefault(str(dim), size)
     for p, shape in zip(graph.parameters, shapes, strict=True):
         if tuple(substitute(d, bindings) for d in p.shape) != tuple(shape):
+            name = f"graph @{graph.name}: parameter %{p.name or p.index}"
+            if p.index < len(inputs):
+                name = f"input {inputs[p.index]!r}"
             raise GraphError(
-                f"graph @{graph.name}: parameter %{p.name or p.index} is {p.type}",
+                f"{name} is {p.type}",
                 received=f"an array of shape {tuple(shape)}"
                 + (f" with {bindings}" if bindings else ""),
-            )
-    for name, size in bindings.items():
-        low, high = graph.ranges.get(name, (0, size))
-        if not low <= size <= high:
-            raise GraphError(
-                f"graph @{graph.name}: {name} must be in {low}..{high}",
-                received=f"{name}={size}",
             )
     return bindings
 

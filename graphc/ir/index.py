@@ -68,7 +68,21 @@ class Modulo:
         return 0, self.by - 1
 
 
-Atom = Axis | Loaded | Quotient | Modulo
+@dataclass(frozen=True)
+class Within:
+    """`of` where it is from `low` to `high`; elsewhere its value is of no interest."""
+
+    of: Index
+    low: int
+    high: int
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest value."""
+        return self.low, self.high
+
+
+Atom = Axis | Loaded | Quotient | Modulo | Within
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,27 @@ def variable(axis: Axis | Loaded) -> Index:
     return _atom(axis)
 
 
+def within(index: Index, low: int, high: int) -> Index:
+    """`index` where it is known to be from `low` to `high`."""
+    least, greatest = index.bounds
+    if low <= least and greatest <= high:
+        return index
+    return whole(low) if low == high else _atom(Within(index, low, high))
+
+
+def released(index: Index) -> Index:
+    """`index` without what is said of where its parts are."""
+    found = whole(index.constant)
+    for atom, factor in index.terms:
+        if isinstance(atom, Within):
+            found = found + released(atom.of) * factor
+        elif isinstance(atom, (Quotient, Modulo)):
+            found = found + _atom(type(atom)(released(atom.of), atom.by)) * factor
+        else:
+            found = found + _atom(atom) * factor
+    return found
+
+
 def flattened(indices: Sequence[Index], shape: Sequence[int]) -> Index:
     """The row-major position of the element at `indices` in a tensor of `shape`."""
     position = ZERO
@@ -220,6 +255,8 @@ def _atom_text(atom: Atom) -> str:
     if isinstance(atom, (Axis, Loaded)):
         return atom.name
     inner = text(atom.of)
+    if isinstance(atom, Within):
+        return f"({inner})"
     alone = len(atom.of.terms) == 1 and not atom.of.constant
     if not alone:
         inner = f"({inner})"

@@ -69,6 +69,8 @@ class Trait(enum.Enum):
     """Each result element follows by itself from a few elements, wherever they are."""
     ALONG_AXIS = "along_axis"
     """Works by itself on each line along its `axis`; results are as large as x."""
+    JOINS = "joins"
+    """Puts its operands one behind the other along its `axis`."""
     FACTORIZES = "factorizes"
     """Its results are those of a matrix as near to the operand as rounding takes it."""
 

@@ -8,6 +8,7 @@ point of the loops: known as far as elementwise ops and ops that move elements l
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -18,10 +19,12 @@ from graphc.ir.index import (
     Index,
     Loaded,
     Quotient,
+    Within,
     variable,
     whole,
+    within,
 )
-from graphc.ir.opdef import Kind, OpDef
+from graphc.ir.opdef import Kind, OpDef, Trait
 from graphc.ir.types import TensorType
 from graphc.ir.values import Operand, Value
 
@@ -60,6 +63,36 @@ def _moved(
     """The element of its operand that an op puts at `result`."""
     assert op.read_index is not None
     return op.read_index(result, operand, **op.decode(json.loads(attributes), None))
+
+
+LEAST_RUN = 32
+"""How many bytes next to each other are worth a store: GPUs write memory by so many."""
+
+MOST_PARTS = 16
+"""How many values a program holds to store each of them."""
+
+
+def stored_parts(node: Node) -> tuple[Operand, ...]:
+    """The values to store, each in its place, rather than the result of `node`.
+
+    They are what a node puts one behind the other, if they have one shape.
+    """
+    if Trait.JOINS not in node.op.traits:
+        return ()
+    types = {operand.type for operand in node.operands}
+    type = node.operands[0].type
+    run = math.prod(type.static_shape[node.attributes["axis"] :]) * type.dtype.bits // 8
+    fits = 1 < len(node.operands) <= MOST_PARTS and run >= LEAST_RUN
+    return tuple(node.operands) if len(types) == 1 and fits else ()
+
+
+def part_coordinates(whole: Operand, position: int, part: Coordinates) -> Coordinates:
+    """Where a value that joins others has an element of one of these."""
+    node = whole.node if isinstance(whole, Value) else None
+    assert node is not None
+    axis = node.attributes["axis"]
+    before = sum(o.type.static_shape[axis] for o in node.operands[:position])
+    return (*part[:axis], part[axis] + before, *part[axis + 1 :])
 
 
 def result_coordinates(
@@ -182,4 +215,6 @@ def _atom_with(atom: Atom, axis: Axis, by: Index) -> Index:
         of = (atom.of - {axis}) | by.axes
         return variable(Loaded(atom.name, atom.low, atom.high, of))
     inner = substituted(atom.of, axis, by)
+    if isinstance(atom, Within):
+        return within(inner, atom.low, atom.high)
     return inner // atom.by if isinstance(atom, Quotient) else inner % atom.by

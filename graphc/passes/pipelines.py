@@ -25,8 +25,9 @@ KEPT = (
     "attention_with_logsumexp",
     "attention_query_gradient",
     "attention_key_value_gradient",
+    "philox",
 )
-"""The composites that have Triton kernels of their own."""
+"""The composites that Triton kernels have code of their own for."""
 
 TRITON = (
     # Kernels of a chunk have a GPU to fill: chunks are larger than those in caches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any, Self, final
 
@@ -74,6 +75,8 @@ class HostArray:
         form = self.form
         if not form.nbytes:
             return np.empty(form.shape, form.dtype)
+        if form.dtype.isbuiltin == 1:  # jaxlib's arrays are buffers of these
+            return np.asarray(memoryview(self.array))
         place = self.array.unsafe_buffer_pointer()
         memory: Any = (ctypes.c_char * form.nbytes).from_address(place)
         memory.owner = self.array  # which lives as long as the NumPy array
@@ -96,8 +99,16 @@ def aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """An array, or else a copy of it, whose memory XLA can use."""
     if array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0:
         return array
-    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    found = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    found = aligned_memory(array.shape, array.dtype)
     np.copyto(found, array)
     return found
+
+
+def aligned_memory(
+    shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> np.ndarray[Any, Any]:
+    """An array of any content, whose memory XLA can use."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + nbytes].view(dtype).reshape(shape)

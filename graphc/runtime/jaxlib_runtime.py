@@ -26,7 +26,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
 from graphc.runtime.backend import Memory, Packed
-from graphc.runtime.host_arrays import ArrayForm, HostArray, aligned
+from graphc.runtime.host_arrays import ArrayForm, HostArray, aligned, aligned_memory
 from graphc.runtime.processor import processor, processor_name
 from graphc.runtime.xla_errors import compile_error
 from graphc.runtime.xla_options import aliases, compiler_options
@@ -49,6 +49,10 @@ _USED = (
     "LoadedExecutable.serialize",
 )
 """What is not tried out."""
+
+SMALL = 1 << 16
+"""Up to as many bytes an array is copied into memory that XLA knows already: making a
+buffer of it takes longer."""
 
 _OTHER_INTERFACE = (AttributeError, TypeError, ValueError, RuntimeError)
 """What jaxlib raises where its interface is another one than is used here."""
@@ -169,11 +173,16 @@ def maker() -> str:
 class HostProgram:
     """An executable of XLA. Its results are `HostArray`s.
 
-    Attributes:
+    Args:
+        executable: What jaxlib made.
+        graph: A graph with its parameters and results.
+        donate: The parameters whose memory runs may take.
         text: The StableHLO text, if it was compiled here.
     """
 
-    def __init__(self, executable: Any, graph: Graph, text: str = "") -> None:
+    def __init__(
+        self, executable: Any, graph: Graph, donate: Sequence[int], text: str = ""
+    ) -> None:
         host = _host()
         self.text = text
         self._graph = graph
@@ -190,6 +199,11 @@ class HostProgram:
         self._takers = [host.taker(form) for form in self._returns]
         self._places = {(form.shape, form.dtype): form for form in self._takes}
         self._put = host.put
+        self._copied = [
+            position if 0 < form.nbytes <= SMALL and position not in donate else None
+            for position, form in enumerate(self._takes)
+        ]
+        self._idle: list[dict[int, HostArray]] = []
 
     def run(self, *arrays: Any) -> tuple[HostArray, ...]:
         """The results for one array per parameter.
@@ -199,27 +213,49 @@ class HostProgram:
         """
         if len(arrays) != len(self._takes):
             raise TypeError("another number of arrays")
+        try:  # Each run has memory of its own for copies: other threads may run, too.
+            memory = self._idle.pop()
+        except IndexError:
+            memory = {}
         given = [
             array.array
             if array.__class__ is HostArray and array.form is form
-            else self._argument(array, form)
-            for array, form in zip(arrays, self._takes, strict=True)
+            else self._argument(array, form, copied, memory)
+            for array, form, copied in zip(
+                arrays, self._takes, self._copied, strict=True
+            )
         ]
         results = self._executable.execute_sharded(given)
         found: list[Any] = results.consume_with_handlers(self._takers)
-        for array in found:
-            array.block_until_ready()
+        if found:  # They are ready together.
+            found[-1].block_until_ready()
+        self._idle.append(memory)
         return tuple(map(HostArray, found, self._returns))
 
-    def _argument(self, array: Any, form: ArrayForm) -> Any:
+    def _argument(
+        self,
+        array: Any,
+        form: ArrayForm,
+        copied: int | None,
+        memory: dict[int, HostArray],
+    ) -> Any:
+        """An array as jaxlib takes it; what is small is copied to `memory`."""
         if array.__class__ is HostArray:
             if array.form == form:
                 return array.array
-        else:
+            raise TypeError("an array of another type")
+        if array.__class__ is not np.ndarray:
             array = np.asarray(array)
-            if array.shape == form.shape and array.dtype == form.dtype:
-                return self._put(array, form)
-        raise TypeError("an array of another type")
+        if array.shape != form.shape or array.dtype != form.dtype:
+            raise TypeError("an array of another type")
+        if copied is None:
+            return self._put(array, form)
+        if copied not in memory:
+            own = aligned_memory(form.shape, form.dtype)
+            memory[copied] = HostArray(self._put(own, form), form, own)
+        place = memory[copied]
+        np.copyto(place.view(), array)
+        return place.array
 
     def explain(self, error: Exception) -> GraphcError | None:
         """What XLA's failures mean for the graph."""
@@ -280,7 +316,7 @@ def compile(
     text = with_aliases(module.text, graph, aliases(donate, types, returned))
     with stages.timed("compile"):
         executable = _compiled(graph, module, text)
-        return HostProgram(executable, graph, text)
+        return HostProgram(executable, graph, donate, text)
 
 
 def _compiled(graph: Graph, module: StableHLO, text: str) -> Any:
@@ -317,7 +353,7 @@ def unpack(
         return None
     if not _fits(executable, graph):
         return None
-    return HostProgram(executable, graph)
+    return HostProgram(executable, graph, donate)
 
 
 def _fits(executable: Any, graph: Graph) -> bool:

@@ -137,6 +137,7 @@ def test_show_and_run_a_saved_model(tmp_path: Path) -> None:
     shown = invoke("show", tmp_path / "m.graphc")
     assert shown.exit_code == 0, shown.output
     assert "Total params: 10" in shown.output
+    assert f'loc("{model.name}/{model.layers[0].name}" m.graphc:1:1)' in shown.output
     x = np.ones((3, 4), "f")
     np.save(tmp_path / "x.npy", x)
     result = invoke(

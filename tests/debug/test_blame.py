@@ -15,6 +15,7 @@ from graphc.ir.graph import Node
 from graphc.ir.opdef import OPS
 from graphc.ir.random_inputs import random_inputs
 from graphc.ir.values import Literal, Operand
+from graphc.passes import cse
 from graphc.passes.rewrite import Rewriter
 from graphc.runtime.backend import Memory
 from graphc.runtime.executable import Executable
@@ -112,6 +113,22 @@ def test_a_rewrite_that_makes_nan_is_found(monkeypatch: pytest.MonkeyPatch):
     found = find(DENSE, symptom="nan")
     assert found.rewrite is not None
     assert found.rewrite.rule == "relu"
+
+
+def test_what_float64_tells_apart_is_found_though_float32_would_not(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # The result hardly depends on what is wrong: its relative error is some 3e-7.
+    text = """
+        graph @f(%x: f32[64]) -> (f32[64]) {
+          %0 = add(%x, 0.0) : f32[64]
+          %1 = multiply(%x, 3e-7) : f32[64]
+          %2 = reverse(%1) {axes=[0]} : f32[64]
+          %3 = add(%x, %2) : f32[64]
+          return %3
+        }"""
+    monkeypatch.setattr(cse, "_key", lambda node: node.result.type)
+    assert find(text, pipeline="cse").problem is not None
 
 
 def test_a_graph_that_makes_nan_by_itself_is_not_the_fault_of_passes():
@@ -225,6 +242,9 @@ def test_a_rewrite_that_needs_memory_is_found(monkeypatch: pytest.MonkeyPatch):
     assert found.rewrite is not None
     assert found.rewrite.rule == "divide_by_power_of_two"
     assert found.problem == "4,096 bytes of temporaries, 64 without rewrites"
+    assert found.pass_text == "canonicalize"
+    assert found.change is not None
+    assert "multiply(" in found.change
 
 
 def test_a_rewrite_that_is_slow_is_found(monkeypatch: pytest.MonkeyPatch):

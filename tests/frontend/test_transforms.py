@@ -117,6 +117,16 @@ def test_jit_with_structures_keywords_and_static_arguments() -> None:
     assert apply(tree, "plus")["y"][1] is None
 
 
+def test_jit_tells_apart_where_tensors_stand_among_other_arguments() -> None:
+    @graphc.jit
+    def first_tensor(a: Any, b: Any) -> Any:
+        return a * 2.0 if isinstance(b, str) else b * 3.0
+
+    x = np.ones(2, np.float32)
+    assert first_tensor(x, "a").tolist() == [2.0, 2.0]
+    assert first_tensor("a", x).tolist() == [3.0, 3.0]
+
+
 def test_jit_reads_and_assigns_variables() -> None:
     total = graphc.Variable(np.zeros(3, F32))
 

@@ -129,6 +129,15 @@ def test_gradients_are_not_compared_where_there_is_none():
         assert find_failure(parse(text), ["gradient"]) is None
 
 
+def test_gradients_are_not_compared_where_shapes_leave_none():
+    text = """
+    graph @f(%x: f32[3,2]) -> (f32[3,3]) {
+      %0, %1 = qr(%x) {full_matrices=true} : f32[3,3], f32[3,2]
+      return %0
+    }"""
+    assert find_failure(parse(text), ["gradient"]) is None
+
+
 def test_programs_are_compiled_one_by_one_if_not_together(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from graphc.ir import Graph, parse
-from graphc.ir.index import Axis, Loaded, variable
+from graphc.ir.index import Axis, Loaded, released, variable, whole, within
 from graphc.ir.types import tensor_type
 from graphc.passes.coordinates import (
     UNKNOWN,
     operand_coordinates,
+    part_coordinates,
     propagate,
     read_coordinates,
     result_coordinates,
+    stored_parts,
     substituted,
     unknown,
 )
@@ -57,6 +59,33 @@ def test_what_is_read_elsewhere_has_a_name():
     assert axes_of(read) == {Axis("x", 40), UNKNOWN}
     assert read == read_coordinates(gather, 0, at, "e3_0")
     assert read != read_coordinates(gather, 0, at, "e4_0")
+
+
+def test_what_is_known_of_an_index_makes_it_shorter():
+    at = X - 4
+    assert str((R * 8 + at + 2) // 8) == "(x + 6) // 8 + r - 1"
+    known = within(at, 0, 5)
+    assert (R * 8 + known + 2) // 8 == R
+    assert str(released((R * 8 + known + 2) % 8)) == "x - 2"
+    assert within(at, 3, 3) == whole(3)
+    assert within(X, -1, 20) is X
+    assert substituted(known, Axis("x", 12), R) == within(R - 4, 0, 5)
+
+
+def test_equal_parts_are_stored_where_they_lie_in_the_whole():
+    joined = parse("""
+        graph @f(%x: f32[6,16], %y: f32[6,16], %z: f32[6,4])
+            -> (f32[6,32], f32[6,20], f32[6,8]) {
+          %0 = concatenate(%x, %y) {axis=1} : f32[6,32]
+          %1 = concatenate(%x, %z) {axis=1} : f32[6,20]
+          %2 = concatenate(%z, %z) {axis=1} : f32[6,8]
+          return %0, %1, %2
+        }""")
+    equal, unequal, short = joined.nodes
+    assert stored_parts(equal) == tuple(equal.operands)
+    assert part_coordinates(equal.result, 1, (R, X)) == (R, X + 16)
+    assert not stored_parts(unequal)
+    assert not stored_parts(short)
 
 
 def test_an_axis_can_be_said_by_others():

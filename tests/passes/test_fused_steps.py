@@ -10,8 +10,9 @@ import pytest
 import graphc
 from graphc import layers
 from graphc.ir import Graph, evaluate
-from graphc.passes import PIPELINES, run
+from graphc.passes import PIPELINES, run, run_with_report
 from graphc.passes.fusion import FusionReport, fusion_report
+from graphc.passes.fusion.decisions import STORE
 
 LOSS = graphc.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -100,6 +101,20 @@ def test_steps_take_few_kernels(name: str):
     report = check(make())
     assert report.kernels.total() <= kernels, str(report)
     assert report.bytes <= share * report.bytes_unfused, str(report)
+
+
+def test_what_a_kernel_has_the_operands_of_is_not_kept_for_it():
+    image = graphc.Input((4, 4, 16))
+    x = layers.Activation("silu")(layers.LayerNormalization()(image))
+    model = graphc.Model(image, layers.Conv2D(16, 3, padding="same")(x))
+    model.compile("sgd", "mse")
+    graph = model.graph("train_step", 2)
+    check(graph)
+    _, report = run_with_report(graph, "triton")
+    reasons = {r.node.op: r.reason for r in report.ledger.refusals if r.rule == STORE}
+    saved = 2 * (2 * 4 * 4 * 16) * 4
+    at_hand = f"its operands are at hand, which saves {saved:,} bytes"
+    assert reasons["logistic"] == at_hand
 
 
 @pytest.mark.slow

@@ -206,6 +206,41 @@ def test_what_others_can_compute_from_memory_is_not_stored():
     assert lines[-1] == "pointwise: compare select"
 
 
+def test_what_is_put_together_is_stored_in_parts():
+    lines, _ = fused("""
+        graph @f(%x: f32[600,32], %c: f32[16], %s: f32[16]) -> (f32[600,32]) {
+          %0 = slice(%x) {limit=[600,16], start=[0,0]} : f32[600,16]
+          %1 = slice(%x) {limit=[600,32], start=[0,16]} : f32[600,16]
+          %2 = broadcast_in_dim(%c) {dims=[1], shape=[600,16]} : f32[600,16]
+          %3 = broadcast_in_dim(%s) {dims=[1], shape=[600,16]} : f32[600,16]
+          %4 = multiply(%0, %2) : f32[600,16]
+          %5 = multiply(%1, %3) : f32[600,16]
+          %6 = subtract(%4, %5) : f32[600,16]
+          %7 = exponential(%6) : f32[600,16]
+          %8 = add(%4, %5) : f32[600,16]
+          %9 = exponential(%8) : f32[600,16]
+          %y = concatenate(%7, %9) {axis=1} : f32[600,32]
+          return %y
+        }""")
+    ops = "multiply multiply subtract exponential add exponential concatenate"
+    assert lines == [f"pointwise: {ops}"]
+
+
+def test_random_words_are_stored_in_parts_for_others_to_read():
+    lines, report = fused("""
+        graph @f(%c: u32[3,256], %k: u32[], %x: u32[3072]) -> (u32[3072]) {
+          %k1 = broadcast_in_dim(%k) {dims=[], shape=[3,256]} : u32[3,256]
+          %0, %1, %2, %3 = philox(%c, 0:u32, 0:u32, 0:u32, %k1, 1:u32)
+              : u32[3,256], u32[3,256], u32[3,256], u32[3,256]
+          %4 = concatenate(%0, %1, %2, %3) {axis=1} : u32[3,1024]
+          %5 = reshape(%4) {shape=[3072]} : u32[3072]
+          %y = xor(%5, %x) : u32[3072]
+          return %y
+        }""")
+    assert lines == ["pointwise: philox concatenate", "pointwise: xor"]
+    assert "one node" in reasons(report)["concatenate: fuse into xor"]
+
+
 def test_the_size_of_groups_is_limited():
     nodes = "\n".join(f"%v{i} = negate(%v{i - 1}) : f32[4]" for i in range(1, 11))
     graph = parse(f"graph @f(%v0: f32[4]) -> (f32[4]) {{ {nodes} return %v10 }}")

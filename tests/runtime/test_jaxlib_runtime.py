@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import numpy as np
@@ -74,6 +75,26 @@ def test_state_stays_in_place_and_outputs_outlive_the_program():
     np.ones(1 << 20)
     assert all(map(np.array_equal, outputs, wanted))
     assert not outputs[0].flags.writeable
+
+
+def test_runs_at_once_have_memory_of_their_own_for_small_arguments():
+    made = program(
+        "graph @f(%x: f32[5], %y: f32[5]) -> (f32[5], f32[5]) {\n"
+        "  %0 = add(%x, %y) : f32[5]\n  return %x, %0\n}\n"
+    )
+    y = np.arange(10, dtype=np.float32)[::2]
+
+    def run(number: int) -> list[Any]:
+        x = np.full(5, number, np.float32)
+        found = made(x, y)
+        x[:] = -1.0
+        return [each.view() for each in found]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(run, range(100)))
+    for number, (same, total) in enumerate(found):
+        assert np.array_equal(same, np.full(5, number))
+        assert np.array_equal(total, y + number)
 
 
 def test_arrays_that_do_not_fit_are_named():

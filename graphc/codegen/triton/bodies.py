@@ -24,10 +24,12 @@ from graphc.codegen.triton.pointwise import (
     PointwiseSpace,
     dimension_across,
     emit_pointwise,
+    parts_of,
 )
 from graphc.codegen.triton.reduction import RowLoops, emit_reduction, is_reversed
 from graphc.codegen.triton.reduction_space import ReductionSpace, reduction_space
 from graphc.codegen.triton.schedule import (
+    LEAST_BESIDE,
     MAX_ROW,
     Schedule,
     pointwise_schedule,
@@ -36,7 +38,7 @@ from graphc.codegen.triton.schedule import (
 )
 from graphc.codegen.triton.writer import Writer
 from graphc.ir.graph import Graph, Node
-from graphc.ir.index import Index, flattened
+from graphc.ir.index import Index, Modulo, flattened, variable
 from graphc.ir.types import product
 from graphc.ir.values import Operand, Value
 
@@ -140,9 +142,12 @@ def _section(graph: Graph, positions: Sequence[int]) -> Section | None:
     results = [graph.results[position] for position in positions]
     nodes = _needed(graph, results)
     space: ReductionSpace | PointwiseSpace | None = reduction_space(nodes, results)
-    sizes = {product(value.type.static_shape) for value in results}
-    if space is None and len(sizes) == 1:
-        space = PointwiseSpace(sizes.pop())
+    if space is None:
+        whole = {product(value.type.static_shape) for value in results}
+        stored = {product((parts_of(v) or (v,))[0].type.static_shape) for v in results}
+        for sizes in (stored, whole):
+            if space is None and len(sizes) == 1:
+                space = PointwiseSpace(sizes.pop())
     return None if space is None else Section(list(positions), nodes, space)
 
 
@@ -236,12 +241,19 @@ def _written(
 
 
 def runs_along_rows(space: ReductionSpace) -> bool:
-    """Whether reduced elements are next to each other in the largest operand."""
+    """Whether reduced elements are next to each other in the largest operand.
+
+    They are, too, where they lie in runs that are worth a read, as in a group of
+    channels.
+    """
     operand = space.reductions[0].operands[0]
     assert isinstance(operand, Value)
     at = space.coordinates[operand]
     position = flattened(at, operand.type.static_shape)
-    return any(factor == 1 and atom == space.r for atom, factor in position.terms)
+    run = next((atom for atom, factor in position.terms if factor == 1), None)
+    if isinstance(run, Modulo):
+        return run.by >= LEAST_BESIDE and run.of == variable(space.r)
+    return run == space.r
 
 
 # -- several sections ------------------------------------------------------------------
@@ -301,14 +313,16 @@ def _write_sections(
     start = "0"
     for position, each in enumerate(sections):
         end = writer.fresh(f"end_{position}")
-        count = f"tl.cdiv({each.tiles.extent}, {each.tiles.block})"
-        writer.line(f"{end} = {count if start == '0' else f'{start} + {count}'}")
+        is_last = position == len(sections) - 1
+        if not is_last:
+            count = f"tl.cdiv({each.tiles.extent}, {each.tiles.block})"
+            writer.line(f"{end} = {count if start == '0' else f'{start} + {count}'}")
         own = number if start == "0" else f"({number} - {start})"
         inside = f"{number} < {end}"
         if start != "0":
             inside = f"({number} >= {start}) & ({inside})"
         emitter.section = position
-        with writer.block(f"if {inside}:"):
+        with writer.block(f"if {number} >= {start}:" if is_last else f"if {inside}:"):
             space = each.section.space
             if isinstance(space, PointwiseSpace):
                 emit_pointwise(emitter, space, each.stores, own, constants)

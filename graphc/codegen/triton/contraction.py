@@ -30,9 +30,15 @@ from graphc.codegen.triton.contraction_space import (
     M,
     N,
     contraction_space,
+)
+from graphc.codegen.triton.emitter import (
+    NO_GUARD,
+    Emitter,
+    Guard,
+    Place,
+    name_of,
     stored_element,
 )
-from graphc.codegen.triton.emitter import NO_GUARD, Emitter, Guard, Place, name_of
 from graphc.codegen.triton.kernel import Tiles
 from graphc.codegen.triton.schedule import Schedule
 from graphc.codegen.triton.writer import Tile, TileAxis, axes_of
@@ -63,10 +69,17 @@ def contraction_body(
         return None
     tf32 = bool(graph.attributes.get("tf32"))
     schedule = schedule or default_schedule(space.problem(tf32))
-    emitter = new_emitter(graph, pointers, 2)
     stores = stores_of(graph, pointers, range(len(graph.results)))
-    start = program(emitter.writer)
-    emit_contraction(emitter, space, stores, schedule, tf32=tf32, start=start)
+
+    def written(before: Emitter | None) -> Emitter:
+        emitter = new_emitter(graph, pointers, 2)
+        if before is not None and not emitter.writer.name_offsets(before.writer):
+            return before
+        start = program(emitter.writer)
+        emit_contraction(emitter, space, stores, schedule, tf32=tf32, start=start)
+        return emitter
+
+    emitter = written(written(None))
     tiles = (
         Tiles(space.batch.extent),
         Tiles(space.m.extent, "BLOCK_M"),
@@ -181,14 +194,15 @@ def _write_reductions(
 def _write_counts(
     emitter: Emitter, space: ContractionSpace, sizes: Mapping[str, int]
 ) -> tuple[list[str], list[str]]:
-    """Writes how many tiles there are along m and n, where it is more than one."""
-    found: list[list[str]] = []
-    for axis in (space.m, space.n):
-        block = f"BLOCK_{axis.name.upper()}"
-        found.append([f"tiles_{axis.name}"] if axis.extent > sizes[block] else [])
-        for name in found[-1]:
-            emitter.writer.line(f"{name} = tl.cdiv({axis.extent}, {block})")
-    return found[0], found[1]
+    """Writes how many tiles there are along m and n, where that is asked for."""
+    blocks = {axis: f"BLOCK_{axis.name.upper()}" for axis in (space.m, space.n)}
+    several = [a for a, block in blocks.items() if a.extent > sizes[block]]
+    if len(several) == 2 or space.batch.extent > 1 or PROGRAMS in sizes:
+        for axis in several:
+            count = f"tl.cdiv({axis.extent}, {blocks[axis]})"
+            emitter.writer.line(f"tiles_{axis.name} = {count}")
+    rows, columns = ([f"tiles_{a.name}"] * (a in several) for a in (space.m, space.n))
+    return rows, columns
 
 
 def _write_tile(

@@ -7,7 +7,7 @@ the places of the result, n its features, k the places and features of a window.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from graphc.codegen.combining import accumulator
@@ -351,19 +351,3 @@ def _depends(value: Value) -> bool:
         seen |= new
         waiting += new
     return False
-
-
-def stored_element(
-    parameters: Container[Value], operand: Operand, place: Coordinates
-) -> tuple[Value, Coordinates] | None:
-    """The parameter's element that an operand's element is, if it only was moved."""
-    at: Coordinates | None = place
-    while isinstance(operand, Value) and at is not None:
-        if operand in parameters:
-            return operand, at
-        node = operand.node
-        if node is None or node.op.read_index is None:
-            return None
-        at = operand_coordinates(node, 0, at)
-        operand = node.operands[0]
-    return None

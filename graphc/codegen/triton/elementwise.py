@@ -279,6 +279,13 @@ def _stored_bits(x: str, dtype: DType) -> str:
     return f"{x}.to(tl.bfloat16)" if dtype is BF16 else x
 
 
+def _philox(node: Node, *words: str) -> Expression:
+    # Numbers stay plain where they meet a tile, which has the dtype.
+    typed_words = _tiles(node, words)
+    typed_words[1], typed_words[3] = plain(words[1]), plain(words[3])
+    return call("_philox", *typed_words)
+
+
 # -- conversion ------------------------------------------------------------------------
 
 
@@ -345,6 +352,7 @@ FORMS: dict[str, Form] = {
     "maximum": _extremum("maximum", "|"),
     "minimum": _extremum("minimum", "&"),
     "negate": _negate,
+    "philox": _philox,
     "popcnt": _count("_population_count", fewer=False),
     "power": _power,
     "remainder": _remainder,

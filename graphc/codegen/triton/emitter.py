@@ -7,7 +7,7 @@ padding, gathering) becomes arithmetic on indices and never touches memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,11 @@ from graphc.codegen.triton.elementwise import Expression, expression
 from graphc.codegen.triton.writer import Tile, Writer, axes_of
 from graphc.ir.errors import UnsupportedError
 from graphc.ir.graph import Graph, Node
-from graphc.ir.index import Axis, Index, flattened
+from graphc.ir.index import Axis, Index, flattened, released
 from graphc.ir.opdef import Kind
 from graphc.ir.types import DType
 from graphc.ir.values import Literal, Operand, Value
-from graphc.passes.coordinates import operand_coordinates
+from graphc.passes.coordinates import Coordinates, operand_coordinates
 
 Guard = frozenset[Tile]
 """Conditions under which a value is asked for; elsewhere it may be anything."""
@@ -126,25 +126,31 @@ class Emitter:
             assert read is not None
             return self.value(node.operands[0], read, guard)
         if node.op.kind is Kind.ELEMENTWISE:
-            return self._elementwise(node, index, guard)
+            return self._elementwise(node, value.index, index, guard)
         raise UnsupportedError(
             f"{node.op.name} has no Triton form",
             received=node.op.no_kernel or None,
             location=node.location,
         )
 
-    def _elementwise(self, node: Node, index: tuple[Index, ...], guard: Guard) -> Tile:
+    def _elementwise(
+        self, node: Node, result: int, index: tuple[Index, ...], guard: Guard
+    ) -> Tile:
         operands = [
             self.value(operand, index if operand.type.rank else (), guard)
             for operand in node.operands
         ]
         made = expression(node, [tile.text for tile in operands])
+        axes = frozenset[Axis]().union(*(tile.axes for tile in operands))
         self.note(node)
-        return self.assign(
-            node.results[0].name or node.op.name,
-            made,
-            frozenset[Axis]().union(*(tile.axes for tile in operands)),
-        )
+        if len(node.results) == 1:
+            return self.assign(name_of(node.results[0]), made, axes)
+        self.writer.helpers.update(made.helpers)
+        names = [name_of(each) if each.uses else None for each in node.results]
+        tiles = self.writer.unpack(names, made.text, axes)
+        for each, tile in tiles.items():
+            self.writer.memo[node.results[each], index, guard] = tile
+        return tiles[result]
 
     def note(self, node: Node) -> None:
         """Writes a comment that says where `node` comes from, if that is news."""
@@ -163,8 +169,14 @@ class Emitter:
 
     # -- memory --------------------------------------------------------------------
 
-    def _load(self, value: Value, index: tuple[Index, ...], guard: Guard) -> Tile:
-        raw = self.raw(value, index, guard)
+    def _load(
+        self,
+        value: Value,
+        index: tuple[Index, ...],
+        guard: Guard,
+        other: str | None = None,
+    ) -> Tile:
+        raw = self.raw(value, index, guard, other)
         return self.assign(
             name_of(value), dtypes.widened(raw.text, value.type.dtype), raw.axes
         )
@@ -193,15 +205,29 @@ class Emitter:
         text = f"tl.load({', '.join(arguments)})"
         return self.writer.assign(name_of(value), text, axes)
 
+    def filled(self, value: Value, index: Sequence[Index], other: str) -> Tile | None:
+        """The elements of a parameter, and `other` where its mask leaves lanes out.
+
+        Returns:
+            The tile, or None if they have been loaded without it.
+        """
+        place = tuple(index)
+        if self.writer.known(value, place, NO_GUARD) is not None:
+            return None
+        with self._where_known(axes_of(place)):
+            tile = self._load(value, place, NO_GUARD, other)
+            self.writer.memo[value, place, NO_GUARD] = tile
+        return tile
+
     def address(
         self, value: Value, index: Sequence[Index], guard: Guard = NO_GUARD
     ) -> tuple[str, str, frozenset[Axis]]:
         """The address of an element, the condition to access it, and their axes."""
-        position = flattened(index, value.type.static_shape)
+        position = released(flattened(index, value.type.static_shape))
         self.loads.append(Access(value, position, self.section))
         axes = axes_of([position], guard)
         own = self.writer.tiled(position.axes)
-        text = self.writer.position(position)
+        text = self.writer.offset(position)
         if text == "0" and not guard:
             return self.pointers[value], "", axes
         if guard and (not own or own < self.writer.tiled(axes)):
@@ -227,7 +253,7 @@ class Emitter:
         """Writes the elements of a result, where all conditions of `guard` hold."""
         position = flattened(index, value.type.static_shape)
         self.stores.append(Access(value, position, self.section))
-        text = self.writer.position(position)
+        text = self.writer.offset(position)
         if not self.writer.tiled(position.axes):
             text = self.broadcast(text, position, position.axes)
         narrow = dtypes.narrowed(tile.text, value.type.dtype)
@@ -287,16 +313,19 @@ class Emitter:
 
     def _clamped(self, text: str, dtype: DType, low: int, high: int) -> str:
         """An integer tile as positions; clamped before it is narrowed."""
-        wide = self.writer.index_type
+        wide, held = self.writer.index_type, dtypes.held(dtype)
         if dtype.kind == "uint":
             return f"tl.minimum({text}.to(tl.uint64), {high}).to({wide})"
-        text = f"{text}.to(tl.int64)" if dtype.bits > 32 else f"{text}.to(tl.int32)"
-        return f"tl.minimum(tl.maximum({text}, {low}), {high}).to({wide})"
+        if dtype.bits < 32:
+            text, held = f"{text}.to(tl.int32)", "tl.int32"
+        clamped = f"tl.minimum(tl.maximum({text}, {low}), {high})"
+        return clamped if held == wide else f"{clamped}.to({wide})"
 
     def condition(self, text: str, axes: frozenset[Axis]) -> Tile:
         """A new condition."""
         alone = text.startswith("(") and text.endswith(")") and text.count("(") == 1
-        return self.writer.once("inside", text[1:-1] if alone else text, axes)
+        with self._where_known(axes):
+            return self.writer.once("inside", text[1:-1] if alone else text, axes)
 
     def within(self, index: Index, low: int, high: int) -> list[str]:
         """The comparisons that say that ``low <= index < high``, if not certain."""
@@ -327,6 +356,22 @@ class Emitter:
 def is_fixed(place: Place) -> bool:
     """Whether a place is the same element for all lanes of all programs."""
     return all(index.is_constant for index in place)
+
+
+def stored_element(
+    parameters: Container[Value], operand: Operand, place: Coordinates
+) -> tuple[Value, Coordinates] | None:
+    """The parameter's element that an operand's element is, if it only was moved."""
+    at: Coordinates | None = place
+    while isinstance(operand, Value) and at is not None:
+        if operand in parameters:
+            return operand, at
+        node = operand.node
+        if node is None or node.op.read_index is None:
+            return None
+        at = operand_coordinates(node, 0, at)
+        operand = node.operands[0]
+    return None
 
 
 def node_module(node: Node) -> Any:

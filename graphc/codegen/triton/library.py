@@ -13,8 +13,8 @@ from graphc.codegen.triton.contraction_space import (
     Contraction,
     ContractionSpace,
     contraction_space,
-    stored_element,
 )
+from graphc.codegen.triton.emitter import stored_element
 from graphc.codegen.triton.kernel import Kernel, LibraryCall, Matrix, Tiles
 from graphc.codegen.triton.products import stored_factors
 from graphc.codegen.triton.schedule import CUBLAS, Schedule

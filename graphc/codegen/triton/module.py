@@ -9,6 +9,7 @@ from graphc.codegen.triton.attention import attention_kernel, supports
 from graphc.codegen.triton.blocks import HELPERS
 from graphc.codegen.triton.bodies import Body, Template, generated_body
 from graphc.codegen.triton.contraction import contraction_body
+from graphc.codegen.triton.elementwise import FORMS
 from graphc.codegen.triton.kernel import Kernel
 from graphc.codegen.triton.mathematics import helper_source
 from graphc.codegen.triton.ordering import ordering_body
@@ -19,12 +20,17 @@ from graphc.ir.cost import graph_cost
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.location import Location
+from graphc.ir.ops import OPS
 from graphc.ir.values import Value, sanitize_name
 from graphc.passes import run
 from graphc.passes.inline import kernel_graphs
 
 DEFAULT_ARCHITECTURE = "sm_90"
 """The GPU that kernels are made for unless another is named."""
+
+
+_FORMED = sorted(name for name in FORMS if OPS[name].is_composite)
+"""The composites that are one expression."""
 
 
 @collection_paused()
@@ -55,11 +61,13 @@ def emit_kernel(
         UnsupportedError: If something in it has no Triton form.
     """
     name = function_name(graph.name)
-    composites = [node for node in graph.nodes if node.op.is_composite]
+    composites = [
+        n for n in graph.nodes if n.op.is_composite and n.op.name not in FORMS
+    ]
     if len(graph) == 1 and composites and supports(composites[0]) is None:
         return attention_kernel(composites[0], name, architecture)
     if composites:
-        graph = run(graph, "decompose,dce")
+        graph = run(graph, f"decompose{{keep=[{','.join(_FORMED)}]}},dce")
     pointers = _pointer_names(graph)
     results = [value.type for value in graph.results]
     try:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from graphc.codegen.triton import dtypes
-from graphc.codegen.triton.emitter import Emitter, Guard, Place, Pull, name_of
+from graphc.codegen.triton.emitter import (
+    NO_GUARD,
+    Emitter,
+    Guard,
+    Place,
+    Pull,
+    is_fixed,
+    name_of,
+    stored_element,
+)
 from graphc.codegen.triton.kernel import POINTERS
 from graphc.codegen.triton.writer import Tile, axes_of
 from graphc.ir.graph import Node
-from graphc.ir.index import ZERO, Index, whole
+from graphc.ir.index import ZERO, Index, whole, within
 from graphc.ir.ops.index_places import dims_except
 from graphc.ir.types import DTYPES, DType
+from graphc.ir.values import Literal, Operand
 
 
 def iota(
@@ -50,7 +61,7 @@ def pad(
         source, found = unpadded(emitter, at - before, between + 1, size)
         if source is None:
             return emitter.value(value, (), guard)
-        place.append(source)
+        place.append(within(source, 0, size - 1))
         conditions += found
     return chosen(emitter, node, conditions, place, index, guard)
 
@@ -87,11 +98,28 @@ def chosen(
     if not conditions:
         return emitter.value(x, place, guard)
     inside = emitter.condition(" & ".join(conditions), axes_of(index))
+    is_filled = _is_zero(other) and _is_loaded_for(emitter, x, place)
     taken = emitter.value(x, place, guard | {inside})
+    if is_filled:
+        return taken
     fill = emitter.value(other, (), guard)
     text = f"tl.where({inside.text}, {taken.text}, {fill.text})"
     axes = inside.axes | taken.axes | fill.axes
     return emitter.writer.assign(node.results[0].name or "padded", text, axes)
+
+
+def _is_zero(operand: Operand) -> bool:
+    if not isinstance(operand, Literal):
+        return False
+    return operand.value == 0 and math.copysign(1, operand.value) > 0
+
+
+def _is_loaded_for(emitter: Emitter, x: Operand, place: Sequence[Index]) -> bool:
+    """Whether `x` is loaded where it is asked for, and 0 where a guard forbids that."""
+    stored = stored_element(emitter.pointers, x, tuple(place))
+    if stored is None or is_fixed(stored[1]):
+        return False
+    return emitter.writer.known(*stored, NO_GUARD) is None
 
 
 def concatenate(
@@ -106,7 +134,8 @@ def concatenate(
         first, start = start, start + size
         if size == 0 or greatest < first or least >= start:
             continue
-        place = (*index[:axis], index[axis] - first, *index[axis + 1 :])
+        along = within(index[axis] - first, 0, size - 1)
+        place = (*index[:axis], along, *index[axis + 1 :])
         conditions = emitter.within(index[axis], first, start)
         if not conditions:
             return emitter.value(operand, place, guard)
@@ -144,18 +173,20 @@ def dynamic_update_slice(
     x, update, *starts = node.operands
     place: list[Index] = []
     conditions: list[str] = []
+    axes = axes_of(index)
     extents = zip(
         index, starts, x.type.static_shape, update.type.static_shape, strict=True
     )
     for at, start, extent, size in extents:
         moved = at - emitter.index_of(start, (), guard, 0, extent - size)
         conditions += emitter.within(moved, 0, size)
-        place.append(moved)
+        place.append(within(moved, 0, max(0, size - 1)))
+        axes |= moved.axes
     if update.type.size == 0:
         return emitter.value(x, index, guard)
     if not conditions:
         return emitter.value(update, place, guard)
-    inside = emitter.condition(" & ".join(conditions), axes_of(place))
+    inside = emitter.condition(" & ".join(conditions), axes)
     taken = emitter.value(update, place, guard | {inside})
     old = emitter.value(x, index, guard)
     text = f"tl.where({inside.text}, {taken.text}, {old.text})"

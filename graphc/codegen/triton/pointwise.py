@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphc.codegen.triton.emitter import Access, Emitter
-from graphc.codegen.triton.writer import TileAxis
+from graphc.codegen.triton.emitter import Access, Emitter, Place
+from graphc.codegen.triton.writer import Tile, TileAxis
 from graphc.ir.index import (
     Axis,
     Index,
@@ -16,7 +16,8 @@ from graphc.ir.index import (
     variable,
 )
 from graphc.ir.types import product
-from graphc.ir.values import Operand
+from graphc.ir.values import Operand, Value
+from graphc.passes.coordinates import part_coordinates, stored_parts
 
 X, Y = "x", "y"
 COLUMNS, ROWS = "XBLOCK", "YBLOCK"
@@ -31,7 +32,7 @@ class PointwiseSpace:
     """The loops of a pointwise kernel over the elements of its results.
 
     Attributes:
-        elements: How many each result has.
+        elements: How many each result has, or each part of one that is stored so.
         across: The dimension along which operands run that are stored in another
             order, as its size and its stride in results; tiles have a dimension of
             their own along it. None if there is no such operand.
@@ -64,12 +65,23 @@ def emit_pointwise(
             masks.
     """
     flat = declare(emitter, space, program, sizes)
-    emitter.store_all(
-        [
-            (pointer, value, unflattened(flat, value.type.static_shape))
-            for pointer, value in stores
-        ]
-    )
+    placed: list[tuple[str, Operand, Place, Tile]] = []
+    for pointer, value in stores:
+        is_whole = product(value.type.static_shape) == space.elements
+        for position, part in enumerate([value] if is_whole else parts_of(value)):
+            at = unflattened(flat, part.type.static_shape)
+            place = at if is_whole else part_coordinates(value, position, at)
+            placed.append((pointer, value, place, emitter.value(part, at)))
+    for each in placed:
+        emitter.store(*each)
+
+
+def parts_of(value: Operand) -> tuple[Operand, ...]:
+    """The values that a result is stored as, if nothing else in its graph reads it."""
+    if not isinstance(value, Value) or value.node is None or value.graph is None:
+        return ()
+    is_read = value.users != [value.graph.return_node]
+    return () if is_read else stored_parts(value.node)
 
 
 def declare(

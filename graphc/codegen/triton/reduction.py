@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from graphc.codegen.combining import accumulator
 from graphc.codegen.triton import dtypes
 from graphc.codegen.triton.blocks import BLOCKS
-from graphc.codegen.triton.emitter import Emitter, name_of
+from graphc.codegen.triton.emitter import Emitter, name_of, stored_element
 from graphc.codegen.triton.reduction_space import (
     R,
     ReductionSpace,
@@ -19,11 +19,15 @@ from graphc.codegen.triton.reduction_space import (
 )
 from graphc.codegen.triton.shifted_sums import ShiftedTotal, shifted_sum
 from graphc.codegen.triton.sums import MAXIMUM, Total
-from graphc.codegen.triton.writer import Tile, TileAxis
+from graphc.codegen.triton.writer import Tile, TileAxis, axes_of
 from graphc.ir.graph import Node
 from graphc.ir.index import Axis, variable
+from graphc.ir.types import BF16, BOOL, F16, F32, F64, I32
 from graphc.ir.values import Literal, Operand, Value
 from graphc.passes.coordinates import Coordinates
+
+_FILLED = (BOOL, BF16, F16, F32, F64, I32)
+"""The dtypes whose neutral elements loads can put where they are masked."""
 
 Stores = Sequence[tuple[str, Operand]]
 """The arguments that point to results, and the results."""
@@ -125,24 +129,33 @@ def _reduce_whole(emitter: Emitter, space: ReductionSpace, node: Node) -> None:
     elif space.r.extent == 1 and not block.finds:
         emitter.remember(result, at, emitter.value(x, space.coordinates[x]))
     else:
-        term = emitter.value(x, space.coordinates[x])
+        tile = _terms(emitter, space, node)
         position = emitter.writer.position(variable(space.r))
-        _finish(emitter, space, node, _masked(emitter, space, node, term), position)
+        _finish(emitter, space, node, tile.text, position)
 
 
-def _masked(emitter: Emitter, space: ReductionSpace, node: Node, term: Tile) -> str:
-    """A tile of terms that holds the neutral element outside of `r`."""
-    dtype = node.operands[0].type.dtype
+def _terms(emitter: Emitter, space: ReductionSpace, node: Node) -> Tile:
+    """A tile of what is reduced that holds the neutral element outside of `r`."""
+    x = value_of(node.operands[0])
+    dtype = x.type.dtype
     writer = emitter.writer
     axes = [space.r] if space.r.extent > 1 else []
-    spread = emitter.spread(term, dtype, axes)
     masks = writer.masks(axes)
+    neutral = BLOCKS[node.op.name].combiner.neutral(dtype)
+    if masks and dtype in _FILLED:
+        stored = stored_element(emitter.pointers, x, space.coordinates[x])
+        if stored is not None and space.r in axes_of(stored[1]):
+            other = dtypes.plain(dtypes.literal(neutral))
+            tile = emitter.filled(*stored, other)
+            if tile is not None:
+                return tile
+    term = emitter.value(x, space.coordinates[x])
+    spread = emitter.spread(term, dtype, axes)
     if masks:
-        neutral = dtypes.literal(BLOCKS[node.op.name].combiner.neutral(dtype))
-        spread = f"tl.where({masks[0]}, {spread}, {neutral})"
+        spread = f"tl.where({masks[0]}, {spread}, {dtypes.literal(neutral)})"
     if spread.isidentifier():
-        return spread
-    return writer.once("terms", spread, term.axes | {space.r}).text
+        return Tile(spread, term.axes)
+    return writer.once("terms", spread, term.axes | {space.r})
 
 
 def _finish(
@@ -242,8 +255,7 @@ class _RunningScan:
     def include(self, end: str) -> None:
         """Writes the scan of a tile, whose last lane is that of position `end`."""
         emitter, node, space = self._emitter, self._node, self._space
-        x = value_of(node.operands[0])
-        tile = _masked(emitter, space, node, emitter.value(x, space.coordinates[x]))
+        tile = _terms(emitter, space, node).text
         position = emitter.writer.position(variable(space.r))
         emitter.note(node)
         scan = self._block.emit(emitter, node, tile, position)
@@ -300,9 +312,8 @@ class _Running:
     def include(self) -> None:
         """Writes how a tile of terms is added."""
         node, writer = self._node, self._emitter.writer
-        x = value_of(node.operands[0])
-        term = self._emitter.value(x, self._space.coordinates[x])
-        tile = _masked(self._emitter, self._space, node, term)
+        terms = _terms(self._emitter, self._space, node)
+        tile, dtype = terms.text, node.operands[0].type.dtype
         best = self._total.tile.text
         if not self._block.finds:
             for taken in self._taken:
@@ -311,9 +322,9 @@ class _Running:
             return
         sign = ">" if self._block.combiner is MAXIMUM else "<"
         better = f"{tile} {sign} {best}"
-        if x.type.dtype.is_float:
+        if dtype.is_float:
             better = f"({better}) | (({tile} != {tile}) & ({best} == {best}))"
-        found = writer.assign("better", better, term.axes | {self._space.r})
+        found = writer.assign("better", better, terms.axes | {self._space.r})
         position = writer.position(variable(self._space.r))
         writer.line(
             f"{self._places} = tl.where({found.text}, {position}, {self._places})"

@@ -105,10 +105,9 @@ def update_start(
         if dtype.kind == "uint":
             fits = emitter.condition(f"{text} <= {last}", tile.axes)
         else:
-            wide = "tl.int64" if dtype.bits >= 32 else "tl.int32"
-            fits = emitter.condition(
-                f"({text}.to({wide}) >= 0) & ({text}.to({wide}) <= {last})", tile.axes
-            )
+            if dtype.bits < 32 or (dtype.bits == 32 and last >= 2**31):
+                text = f"{text}.to(tl.int{32 if dtype.bits < 32 else 64})"
+            fits = emitter.condition(f"({text} >= 0) & ({text} <= {last})", tile.axes)
         clamped = emitter.index_of(indices, read, guard, 0, max(0, last))
     return clamped, [fits.text]
 

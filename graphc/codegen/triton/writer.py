@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from graphc.codegen.triton.wrapping import INDENT, wrapped
-from graphc.ir.index import Atom, Axis, Index, Loaded, Modulo, Quotient, variable
+from graphc.ir.index import (
+    Atom,
+    Axis,
+    Index,
+    Loaded,
+    Modulo,
+    Quotient,
+    released,
+    variable,
+)
 from graphc.ir.index import text as index_text
 from graphc.ir.values import Value, sanitize_name
 
@@ -101,6 +110,8 @@ class Writer:
         self._taken: set[str] = set(RESERVED)
         self._digits: dict[Atom, str] = {}
         self._uses: Counter[Quotient | Modulo] = Counter()
+        self._offsets: Counter[Index] = Counter()
+        self._named_offsets: frozenset[Index] = frozenset()
 
     @property
     def is_wide(self) -> bool:
@@ -150,6 +161,15 @@ class Writer:
         name = self.fresh(wanted)
         self.line(f"{name} = {expression}")
         return Tile(name, frozenset(axes))
+
+    def unpack(
+        self, wanted: Sequence[str | None], expression: str, axes: frozenset[Axis]
+    ) -> dict[int, Tile]:
+        """Writes ``a, _, b = expression``: the tiles by place, none for None."""
+        tiles = {i: Tile(self.fresh(n), axes) for i, n in enumerate(wanted) if n}
+        names = (tiles[i].text if i in tiles else "_" for i in range(len(wanted)))
+        self.line(f"{', '.join(names)} = {expression}")
+        return tiles
 
     def once(self, wanted: str, expression: str, axes: Iterable[Axis]) -> Tile:
         """A tile that holds an expression; one that is at hand already if there is.
@@ -246,22 +266,51 @@ class Writer:
 
     def position(self, index: Index) -> str:
         """An index as an expression."""
+        index = released(index)
         self._uses.update(_digits_of(index))
         return (
             index_text(self._with_names(index)) if self._digits else index_text(index)
         )
 
-    def name_repeated(self, before: Writer) -> bool:
-        """Gives variables to the parts of positions that another text has repeatedly.
+    def offset(self, index: Index) -> str:
+        """An index as an expression: by a variable where it is needed repeatedly."""
+        index = released(index)
+        base = Index(0, index.terms)
+        if not _is_long(base):
+            return self.position(index)
+        self._offsets[base] += 1
+        if base in self._named_offsets:
+            with self.outermost(base.axes):
+                name = self.once("offset", self.position(base), base.axes).text
+            return index_text(Index(index.constant, ((Axis(name, 1), 1),)))
+        uses = self._uses.copy()
+        found = self.position(index)
+        if self._offsets[base] > 1:
+            self._uses = uses  # One variable has it.
+        return found
+
+    def name_offsets(self, before: Writer) -> bool:
+        """Gives variables to positions that another text has repeatedly.
 
         Returns:
             Whether there are any.
         """
+        repeated = (base for base, count in before._offsets.items() if count > 1)
+        self._named_offsets = frozenset(repeated)
+        return bool(self._named_offsets)
+
+    def name_repeated(self, before: Writer) -> bool:
+        """Gives variables to positions, and to parts of them, that another text repeats.
+
+        Returns:
+            Whether there are any.
+        """
+        self.name_offsets(before)
         for digit, count in before._uses.items():
             if count > 1:
                 kind = "part_of" if isinstance(digit, Quotient) else "place_in"
                 self._digits[digit] = f"{kind}_{digit.by}"
-        return bool(self._digits)
+        return bool(self._digits or self._named_offsets)
 
     def name_digit(self, wanted: str, digit: Index) -> None:
         """Gives a variable to a part of positions, once one of them has that part."""
@@ -306,7 +355,15 @@ class Writer:
 
     def full(self, value: str, dtype: str, axes: Iterable[Axis]) -> str:
         """A tile with the same value everywhere."""
+        if value == "0":
+            return f"tl.zeros({self.shape(axes)}, {dtype})"
         return f"tl.full({self.shape(axes)}, {value}, {dtype})"
+
+
+def _is_long(index: Index) -> bool:
+    """Whether an index is worth a variable, and follows from axes."""
+    words = sum(1 + isinstance(a, (Quotient, Modulo)) for a, _ in index.terms)
+    return words > 2 and not _is_loaded(index)
 
 
 def _digits_of(index: Index) -> Generator[Quotient | Modulo]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 from graphc.frontend import constraints, initializers, ops, random, regularizers
 from graphc.frontend.arguments import positive_integer
+from graphc.frontend.layers.attention_axes import AttentionAxes
 from graphc.frontend.layers.einsum_dense import EinsumDense
 from graphc.frontend.layers.layer import Layer
 
@@ -31,12 +33,16 @@ class HeadAttention(Layer):
         value_size: The size of a head's value.
         dropout: The fraction of attention weights to drop in training.
         use_bias: Whether the projections have biases.
-        output_size: The size of the output's last axis; the query's if it is None.
+        output_shape: The sizes of the output's axes in place of the query's features;
+            as many as the query's features if it is None.
         seed: A seed for dropout.
         sliding_window: The least distance of steps that do not see each other; None if
             all do.
         use_gate: Whether what heads return is multiplied by the sigmoid of a
             projection of the query.
+        attention_axes: The axes that steps lie along; all between the batch and the
+            features if it is None.
+        flash_attention: Accepted as in Keras: the compiler chooses the kernel.
         keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
             ``constraint`` of the projections, and what `Layer` takes.
 
@@ -53,10 +59,12 @@ class HeadAttention(Layer):
         *,
         dropout: float,
         use_bias: bool,
-        output_size: int | None,
+        output_shape: Any,
         seed: int | None,
         sliding_window: int | None,
         use_gate: bool,
+        attention_axes: Any = None,
+        flash_attention: bool | None = None,
         **keywords: Any,
     ) -> None:
         self._weight_options = {
@@ -67,7 +75,7 @@ class HeadAttention(Layer):
         self._key_heads = key_heads
         self._key_size = key_size
         self._value_size = value_size
-        self._output_size = output_size
+        self._output_shape = _sizes(output_shape)
         self.dropout = dropout
         self.use_bias = use_bias
         self.seed = seed
@@ -77,37 +85,40 @@ class HeadAttention(Layer):
             else positive_integer("sliding_window", sliding_window)
         )
         self.use_gate = use_gate
+        self.attention_axes = _sizes(attention_axes)
+        self.flash_attention = flash_attention
         self.seed_generator = random.SeedGenerator(seed) if dropout > 0 else None
         self.supports_masking = True
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         """Creates the projections."""
         key_shape = value_shape if key_shape is None else key_shape
+        AttentionAxes.of(len(query_shape), self.attention_axes)  # refuses wrong ones
         queries, keys = self._query_heads, self._key_heads
         self.query_dense = self._projection("query", queries, self._key_size)
         self.key_dense = self._projection("key", keys, self._key_size)
         self.gate_dense: Any = None
         if self.use_gate:
             self.gate_dense = self._projection("gate", queries, self._value_size)
-            self.gate_dense.ensure_built_for(query_shape)
+            self.gate_dense.ensure_built_for((None, None, query_shape[-1]))
         self.value_dense = self._projection("value", keys, self._value_size)
-        size = query_shape[-1] if self._output_size is None else self._output_size
+        sizes = self._output_shape or (query_shape[-1],)
+        letters = string.ascii_lowercase[4 : 4 + len(sizes)]
         self.output_dense = EinsumDense(
-            "abcd,cde->abe",
-            output_shape=(None, size),
-            bias_axes="e" if self.use_bias else None,
+            f"abcd,cd{letters}->ab{letters}",
+            output_shape=(None, *sizes),
+            bias_axes=letters if self.use_bias else None,
             name="attention_output",
             dtype=self.dtype_policy,
             **self._weight_options,
         )
-        heads = (query_shape[0], query_shape[1], queries, self._value_size)
-        for layer, shape in (
-            (self.query_dense, query_shape),
-            (self.key_dense, key_shape),
-            (self.value_dense, value_shape),
-            (self.output_dense, heads),
+        for layer, sizes in (
+            (self.query_dense, query_shape[-1:]),
+            (self.key_dense, key_shape[-1:]),
+            (self.value_dense, value_shape[-1:]),
+            (self.output_dense, (queries, self._value_size)),
         ):
-            layer.ensure_built_for(shape)
+            layer.ensure_built_for((None, None, *sizes))
         self.built = True
 
     def _projection(self, name: str, heads: int, size: int) -> EinsumDense:
@@ -136,6 +147,9 @@ class HeadAttention(Layer):
     ) -> Any:
         """Attends from the query to the value.
 
+        T and S stand for the sizes of all `attention_axes`; with them, axes of other
+        examples may stand behind the batch.
+
         Args:
             query: (batch, T, features).
             value: (batch, S, features).
@@ -151,6 +165,20 @@ class HeadAttention(Layer):
             use_causal_mask: Whether a step attends to itself and earlier steps only.
         """
         key = value if key is None else key
+        axes = AttentionAxes.of(len(query.shape), self.attention_axes)
+        given = query, key
+        if attention_mask is not None:
+            examples = [query.shape[axis] for axis in axes.examples]
+            attention_mask = axes.merge_pairs(
+                ops.cast(attention_mask, "bool"), examples
+            )
+        if not axes.is_plain:
+            self._check_order(axes, use_causal_mask)
+            query, value, key = map(axes.merge, (query, value, key))
+            query_mask, value_mask, key_mask = (
+                None if mask is None else axes.merge_mask(mask)
+                for mask in (query_mask, value_mask, key_mask)
+            )
         mask = self._mask(
             query,
             value,
@@ -160,12 +188,39 @@ class HeadAttention(Layer):
             attention_mask,
             use_causal_mask,
         )
+        output, weights = self._attended(
+            query, value, key, mask, bool(training), return_attention_scores
+        )
+        if not axes.is_plain:
+            output = axes.split(output, given[0])
+            weights = None if weights is None else axes.split_weights(weights, *given)
+        return (output, weights) if return_attention_scores else output
+
+    def _check_order(self, axes: AttentionAxes, causal: bool) -> None:
+        """Refuses masks by the order of steps if they lie along several axes."""
+        if len(axes.axes) > 1 and (causal or self.sliding_window is not None):
+            raise ValueError(
+                "Steps along several axes have no order: `use_causal_mask` and"
+                " `sliding_window` need one of `attention_axes`. Received:"
+                f" attention_axes={axes.axes}"
+            )
+
+    def _attended(
+        self,
+        query: Any,
+        value: Any,
+        key: Any,
+        mask: Any,
+        training: bool,
+        weighted: bool,
+    ) -> tuple[Any, Any]:
+        """The output (batch, T, ...), and the weights if they are needed."""
         q = self.query_dense(query)
         k = self.key_dense(key)
         v = self.value_dense(value)
         drops = training and self.dropout > 0
-        if drops or return_attention_scores:
-            attended, weights = self._attend(q, k, v, mask, bool(drops))
+        if drops or weighted:
+            attended, weights = self._attend(q, k, v, mask, drops)
         else:
             attended = ops.dot_product_attention(
                 q, k, v, mask=mask, scale=1.0 / math.sqrt(self._key_size)
@@ -173,8 +228,7 @@ class HeadAttention(Layer):
             weights = None
         if self.gate_dense is not None:
             attended = attended * self.gate_dense(query)
-        output = self.output_dense(attended)
-        return (output, weights) if return_attention_scores else output
+        return self.output_dense(attended), weights
 
     def _attend(self, q: Any, k: Any, v: Any, mask: Any, drops: bool) -> Any:
         """Attention step by step: with dropout, and with the weights to return."""
@@ -210,8 +264,7 @@ class HeadAttention(Layer):
             found = mask if found is None else ops.logical_and(found, mask)
 
         if attention_mask is not None:
-            mask = ops.cast(attention_mask, "bool")
-            join(ops.expand_dims(mask, 1) if mask.ndim == 3 else mask)
+            join(attention_mask)
         if query_mask is not None:
             mask = ops.cast(query_mask, "bool")
             join(ops.expand_dims(ops.expand_dims(mask, -1), 1))
@@ -246,6 +299,7 @@ class HeadAttention(Layer):
             "seed": self.seed,
             "sliding_window": self.sliding_window,
             "use_gate": self.use_gate,
+            "flash_attention": self.flash_attention,
             **options,
         }
 
@@ -262,14 +316,23 @@ class MultiHeadAttention(HeadAttention):
         value_dim: The size of a head's value; `key_dim` by default.
         dropout: The fraction of attention weights to drop in training.
         use_bias: Whether the projections have biases.
-        output_shape: The size of the output's last axis; the query's by default.
-        seed: A seed for dropout.
+        output_shape: The size of the output's last axis, or the sizes of several in
+            its place; the query's by default.
+        attention_axes: The axes that steps lie along, of inputs (batch, ..., features):
+            axis 2 of (batch, rows, columns, features) attends within rows. All axes but
+            the batch and the features by default.
         sliding_window: Steps attend to steps that are nearer than this; to all by
             default.
+        flash_attention: Accepted as in Keras: the compiler chooses the kernel.
         use_gate: Whether what heads return is multiplied by the sigmoid of a
             projection of the query.
+        seed: A seed for dropout.
         keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
             ``constraint`` of the projections, and what `Layer` takes.
+
+    Raises:
+        ValueError: If `attention_axes` are no axes between the batch and the features,
+            or several where steps need an order.
 
     Call arguments:
         query: (batch, T, features).
@@ -298,18 +361,17 @@ class MultiHeadAttention(HeadAttention):
         dropout: float = 0.0,
         use_bias: bool = True,
         output_shape: Any = None,
-        seed: int | None = None,
+        attention_axes: Any = None,
         sliding_window: int | None = None,
+        flash_attention: bool | None = None,
         use_gate: bool = False,
+        seed: int | None = None,
         **keywords: Any,
     ) -> None:
         self.num_heads = positive_integer("num_heads", num_heads)
         self.key_dim = positive_integer("key_dim", key_dim)
         self.value_dim = key_dim if value_dim is None else value_dim
         self.projected_shape = output_shape
-        size = output_shape
-        if size is not None and not isinstance(size, int):
-            size = tuple(size)[-1]
         super().__init__(
             num_heads,
             num_heads,
@@ -317,10 +379,12 @@ class MultiHeadAttention(HeadAttention):
             self.value_dim,
             dropout=dropout,
             use_bias=use_bias,
-            output_size=size,
+            output_shape=output_shape,
             seed=seed,
             sliding_window=sliding_window,
             use_gate=use_gate,
+            attention_axes=attention_axes,
+            flash_attention=flash_attention,
             **keywords,
         )
 
@@ -332,6 +396,7 @@ class MultiHeadAttention(HeadAttention):
             "key_dim": self.key_dim,
             "value_dim": self.value_dim,
             "output_shape": self.projected_shape,
+            "attention_axes": self.attention_axes,
         }
 
 
@@ -348,11 +413,12 @@ class GroupQueryAttention(HeadAttention):
         num_key_value_heads: The number of the key's and value's, which divides it.
         dropout: The fraction of attention weights to drop in training.
         use_bias: Whether the projections have biases.
-        seed: A seed for dropout.
         sliding_window: Steps attend to steps that are nearer than this; to all by
             default.
+        flash_attention: Accepted as in Keras: the compiler chooses the kernel.
         use_gate: Whether what heads return is multiplied by the sigmoid of a
             projection of the query.
+        seed: A seed for dropout.
         keywords: ``kernel_`` and ``bias_`` ``initializer``, ``regularizer`` and
             ``constraint`` of the projections, and what `Layer` takes.
 
@@ -367,9 +433,10 @@ class GroupQueryAttention(HeadAttention):
         num_key_value_heads: int,
         dropout: float = 0.0,
         use_bias: bool = True,
-        seed: int | None = None,
         sliding_window: int | None = None,
+        flash_attention: bool | None = None,
         use_gate: bool = False,
+        seed: int | None = None,
         **keywords: Any,
     ) -> None:
         self.head_dim = positive_integer("head_dim", head_dim)
@@ -390,10 +457,11 @@ class GroupQueryAttention(HeadAttention):
             head_dim,
             dropout=dropout,
             use_bias=use_bias,
-            output_size=None,
+            output_shape=None,
             seed=seed,
             sliding_window=sliding_window,
             use_gate=use_gate,
+            flash_attention=flash_attention,
             **keywords,
         )
 
@@ -405,3 +473,10 @@ class GroupQueryAttention(HeadAttention):
             "num_query_heads": self.num_query_heads,
             "num_key_value_heads": self.num_key_value_heads,
         }
+
+
+def _sizes(given: Any) -> tuple[int, ...] | None:
+    """One integer or several as a tuple; None stays."""
+    return (
+        (given,) if isinstance(given, int) else None if given is None else tuple(given)
+    )

@@ -12,7 +12,7 @@ from graphc.frontend.ops.operands import axis_of
 
 
 class _Merge(Layer):
-    """Combines a list of tensors elementwise; shapes broadcast."""
+    """Combines a list of tensors elementwise; shapes broadcast behind the batch."""
 
     combine: Callable[[Any, Any], Any]
 
@@ -36,12 +36,11 @@ class _Merge(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Combines the inputs from left to right."""
-        return functools.reduce(type(self).combine, inputs)
+        return functools.reduce(type(self).combine, _of_one_rank(inputs))
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """True where no input is masked."""
-        masks = [m for m in previous_mask or () if m is not None]
-        return functools.reduce(ops.logical_and, masks) if masks else None
+        """True where an input is kept; None if one has no mask and is kept everywhere."""
+        return _either(previous_mask or ())
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
@@ -71,19 +70,48 @@ class Subtract(_Merge):
 
 
 class Multiply(_Merge):
-    """The product of its inputs."""
+    """The product of its inputs; what a mask leaves out does not count."""
 
     combine = staticmethod(ops.multiply)
 
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """The product, with 0 where the masks leave out all inputs."""
+        masks = _spread(mask, inputs)
+        product = super().call(
+            [
+                x if kept is None else ops.where(kept, x, ops.ones_like(x))
+                for x, kept in zip(inputs, masks, strict=True)
+            ]
+        )
+        kept = _either(masks)
+        if kept is None:
+            return product
+        return ops.where(kept, product, ops.zeros_like(product))
 
-class Maximum(_Merge):
-    """The elementwise maximum of its inputs."""
+
+class _Extreme(_Merge):
+    """A maximum or minimum: what a mask leaves out does not count."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Takes an input alone where the masks leave out the other."""
+        found, *rest = _of_one_rank(inputs)
+        kept, *masks = _spread(mask, inputs)
+        for x, also in zip(rest, masks, strict=True):
+            x = x if also is None else ops.where(also, x, found)
+            found = found if kept is None else ops.where(kept, found, x)
+            kept = _either([kept, also])
+            found = type(self).combine(found, x)
+        return found
+
+
+class Maximum(_Extreme):
+    """The elementwise maximum of its inputs; what a mask leaves out does not count."""
 
     combine = staticmethod(ops.maximum)
 
 
-class Minimum(_Merge):
-    """The elementwise minimum of its inputs."""
+class Minimum(_Extreme):
+    """The elementwise minimum of its inputs; what a mask leaves out does not count."""
 
     combine = staticmethod(ops.minimum)
 
@@ -145,18 +173,17 @@ class Concatenate(_Merge):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The masks one behind the other; inputs without a mask count as kept."""
         masks = list(previous_mask or ())
-        if not any(m is not None for m in masks):
+        given = [m.ndim for m in masks if m is not None]
+        if not given:
             return None
-        rank = len(inputs[0].shape)
-        if self.axis % rank == rank - 1 and rank > 2:
-            return functools.reduce(
-                ops.logical_and, [m for m in masks if m is not None]
-            )
+        axis = axis_of(self.axis, len(inputs[0].shape))
+        if axis >= max(given):  # of the features that the masks leave out or keep
+            return _either(masks)
         filled = [
-            ops.ones(tuple(x.shape[:-1]), dtype="bool") if m is None else m
+            ops.ones(x.shape[: max(given)], dtype="bool") if m is None else m
             for x, m in zip(inputs, masks, strict=True)
         ]
-        return ops.concatenate(filled, axis=self.axis)
+        return ops.concatenate(filled, axis=axis)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
@@ -195,9 +222,43 @@ class Dot(_Merge):
         result = ops.einsum(f"{a},{b}->{out}", left, right)
         return ops.expand_dims(result, 1) if result.ndim == 1 else result
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: what comes out has no steps of the inputs."""
+
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes an equal layer from."""
         return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
+
+
+def _of_one_rank(inputs: Sequence[Any]) -> list[Any]:
+    """The inputs with axes of size 1 behind the batch where others have more axes."""
+    rank = max(x.ndim for x in inputs)
+    return [
+        ops.expand_dims(x, tuple(range(1, 1 + rank - x.ndim))) if x.ndim < rank else x
+        for x in inputs
+    ]
+
+
+def _spread(masks: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The masks with trailing axes of size 1, so that they broadcast to the inputs.
+
+    An input that gets axes behind the batch has steps nowhere: its mask is left out.
+    """
+    rank = max(x.ndim for x in inputs)
+    given: Sequence[Any] = [None] * len(inputs) if masks is None else masks
+    return [
+        None
+        if m is None or x.ndim < rank
+        else ops.reshape(m, (*m.shape, *(1 for _ in range(rank - m.ndim))))
+        for m, x in zip(given, inputs, strict=True)
+    ]
+
+
+def _either(masks: Sequence[Any]) -> Any:
+    """True where one of the masks is; None if one is None, which keeps everything."""
+    if not masks or any(m is None for m in masks):
+        return None
+    return functools.reduce(ops.logical_or, masks)
 
 
 def add(inputs: Sequence[Any], **keywords: Any) -> Any:

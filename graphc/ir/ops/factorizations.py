@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir.errors import GraphError
+from graphc.ir.errors import NoGradientError
 from graphc.ir.opdef import Arg, IllTyped, Kind, Sample, Trait
 from graphc.ir.ops.elementwise import (
     add,
@@ -84,7 +84,7 @@ def _joined(a: Any, b: Any, axis: int) -> Any:
 def _require_reduced(name: str, x: Any, full_matrices: bool) -> None:
     rows, columns = x.type.shape[-2:]
     if full_matrices and rows != columns:
-        raise GraphError(
+        raise NoGradientError(
             f"{name}: the gradient of full matrices is not unique",
             received=str(x.type),
             hint="use full_matrices=False",

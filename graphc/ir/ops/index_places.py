@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.dims import Dim
-from graphc.ir.errors import GraphError
+from graphc.ir.errors import GraphError, NoGradientError
 from graphc.ir.opdef import Ints
 from graphc.ir.ops.elementwise import convert, minimum, subtract
 from graphc.ir.ops.shape import broadcast_in_dim, concatenated, dimension_size
@@ -148,7 +148,7 @@ def largest_starts(
 def _window_size(x: Any, d: int, room: Any) -> Any:
     size = x.type.shape[d] - room
     if not isinstance(size, int):
-        raise GraphError(
+        raise NoGradientError(
             "gather: windows of symbolic size at computed places have no gradient",
             received=str(x.type),
         )

@@ -360,7 +360,7 @@ def _concatenate_vjp(g: Any, y: Any, *xs: Any, axis: int) -> Any:
     Kind.INJECTIVE,
     lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
-    traits=[Trait.MOVES_DATA],
+    traits=[Trait.MOVES_DATA, Trait.JOINS],
     samples=(
         Sample(("f32[2,3]", "f32[1,3]", "f32[0,3]"), {"axis": 0}),
         Sample(("f32[2,3]", "f32[2,4]"), {"axis": 1}),

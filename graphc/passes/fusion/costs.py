@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from graphc.ir.body import body_graph
 from graphc.ir.graph import Node
 from graphc.ir.opdef import Trait
 from graphc.ir.values import Operand, Value
@@ -39,6 +40,9 @@ def arithmetic(node: Node) -> float:
     """
     if Trait.MOVES_DATA in node.op.traits:
         return 0.0
+    if node.op.is_composite and not node.op.graph_names(node):
+        types = [operand.type for operand in node.operands]
+        return sum(map(arithmetic, body_graph(node.op, types, node.attributes).nodes))
     wide = any(result.type.dtype.bits == 64 for result in node.results)
     window = math.prod(node.attributes.get("window", ()))
     return (1 + 2 * node.op.ulp) * window * (4 if wide else 1)

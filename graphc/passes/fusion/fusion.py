@@ -13,6 +13,7 @@ from graphc.passes.fusion.decisions import find_decisions, record
 from graphc.passes.fusion.grouping import group_nodes
 from graphc.passes.fusion.horizontal import put_together
 from graphc.passes.fusion.outlining import outline
+from graphc.passes.fusion.recomputing import compute_again
 from graphc.passes.fusion.refining import refine
 from graphc.passes.graph_pass import ModulePass, register
 from graphc.passes.inline import FUSED
@@ -56,6 +57,7 @@ class Fusion(ModulePass):
             _erase_dead(each, rewriter)
             network = group_nodes(each, self.max_nodes, rewriter)
             refine(network, self.max_nodes)
+            compute_again(network, self.max_nodes)
             put_together(network, self.horizontal)
             decisions = find_decisions(network, self.max_nodes)
             record(decisions, outline(network, rewriter), rewriter)

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from graphc.ir.graph import Graph, Node
 from graphc.ir.values import Operand, Value
-from graphc.passes.coordinates import UNKNOWN, Coordinates, operand_coordinates
+from graphc.passes.coordinates import (
+    UNKNOWN,
+    Coordinates,
+    operand_coordinates,
+    stored_parts,
+    unknown,
+)
 from graphc.passes.fusion.cones import Cones
 from graphc.passes.fusion.costs import (
     CHEAP,
@@ -107,10 +113,30 @@ class _Placing:
     # -- one element for each ----------------------------------------------------------
 
     def _place_pointwise(self, node: Node) -> None:
-        if not self._is_stored(node) and self._copied(node):
+        if len({o.node for o in _values(stored_parts(node))}) == 1:
+            for group in self.network.readers_of(node):
+                self._refuse(node, group, "its parts are results of one node")
+            self._start_joint(node)
             return
-        if not self._joined(node):
+        is_one = len(node.results) == 1
+        if is_one and not self._is_stored(node) and self._copied(node):
+            return
+        if self._joined(node):
+            return
+        if stored_parts(node):
+            self._start_joint(node)
+        else:
             self._start(node, "pointwise")
+
+    def _start_joint(self, node: Node) -> None:
+        """Puts `node` into a group that stores what it joins, and not its result."""
+        self.network.joints.add(node)
+        group = self.network.start(
+            "pointwise", elements(node.operands[0].type.static_shape)
+        )
+        # No loops run over its elements, so nothing reads them where they are made.
+        at = unknown(node.results[0].type, frozenset(), f"j{self.network.order(node)}")
+        self.network.add(group, node, at)
 
     def _place_stored_move(self, node: Node) -> None:
         """Places a node that moves elements to where others need them in memory."""
@@ -124,16 +150,14 @@ class _Placing:
 
     def _joined(self, node: Node) -> bool:
         """Puts `node` into a group that reads it, which others that do may join."""
-        (value,) = node.results
-        able = [g for g in self.network.readers_of(node) if self._takes(g, node, value)]
+        able = [g for g in self.network.readers_of(node) if self._takes(g, node)]
         able.sort(key=lambda group: group.kind == "contraction")
         while able:
             target = able.pop(0)
             self._merge_into(target, able, node.results)
             if self._waits(target, node):
                 continue
-            (at,) = target.reads[value]
-            self.network.add(target, node, at or ())
+            self.network.add(target, node, _read_at(target, node)[0] or ())
             for other in self._others(target, node):
                 if other.kind is None:
                     self._refuse(node, other, "it is needed in memory")
@@ -142,15 +166,18 @@ class _Placing:
             return True
         return False
 
-    def _takes(self, group: Group, node: Node, value: Value) -> bool:
-        if not group.computes(value):
-            return self._refuse(node, group, misfit(group, value))
+    def _takes(self, group: Group, node: Node) -> bool:
+        for value in node.results:
+            if value in group.reads and not group.computes(value):
+                return self._refuse(node, group, misfit(group, value))
+        if len(_read_at(group, node)) > 1:
+            return self._refuse(node, group, "its results are read at several places")
         if group.size >= self.max_nodes:
             return self._refuse(node, group, f"the group has {self.max_nodes} nodes")
         is_shared = len(self.network.readers_of(node)) > 1
         if group.kind == "contraction" and (is_shared or arithmetic(node) > CHEAP):
             return self._refuse(node, group, "an epilogue does not prepare operands")
-        if self._is_too_serial(group, group.space, value):
+        if self._is_too_serial(group, group.space, node.results[0]):
             return self._refuse(node, group, TOO_SERIAL)
         return True
 
@@ -280,7 +307,7 @@ class _Placing:
         if group.size >= self.max_nodes:
             return self._refuse(node, group, f"the group has {self.max_nodes} nodes")
         joined = joint(group.space, space)
-        if joined is None:
+        if joined is None or self.network.joins(group):
             return self._refuse(node, group, "the loops are others")
         if self._is_too_serial(group, joined[0], node.operands[0]):
             return self._refuse(node, group, TOO_SERIAL)
@@ -327,6 +354,16 @@ class _Placing:
             self.refused.add(key)
             self.rewriter.refuse(node, f"fuse into {reader.op.name}", reason)
         return False
+
+
+def _values(operands: Iterable[Operand]) -> list[Value]:
+    return [operand for operand in operands if isinstance(operand, Value)]
+
+
+def _read_at(group: Group, node: Node) -> list[Coordinates | None]:
+    """Where `group` reads results of `node`."""
+    read = [group.reads[value] for value in node.results if value in group.reads]
+    return list(dict.fromkeys(at for places in read for at in places))
 
 
 def _reader(group: Group) -> Node:

@@ -20,6 +20,7 @@ from graphc.passes.fusion.group import (
     axes_of,
     elements,
     joint,
+    own_coordinates,
     row_coordinates,
 )
 from graphc.passes.fusion.parallelism import is_too_serial
@@ -38,6 +39,7 @@ class Network:
         readers: The groups that read each value from memory or compute it.
         refused: Why a node is not computed by the group of another node that reads it.
         recomputed: Why a node is computed wherever it is read, and not stored.
+        joints: Nodes whose operands are stored, each in its place, by their kernel.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -46,6 +48,7 @@ class Network:
         self.readers: dict[Value, dict[Group, None]] = {}
         self.refused: dict[tuple[Node, Node], str] = {}
         self.recomputed: dict[Node, str] = {}
+        self.joints: set[Node] = set()
         effects = Effects()
         self._roles = {node: role_of(node, effects) for node in graph.nodes}
         self._roles[graph.return_node] = Role.OUTSIDE
@@ -127,6 +130,8 @@ class Network:
             return False
         if is_too_serial(changes[0], group.work + other.work):
             return False
+        if changes[0].reduced > 1 and (self.joins(group) or self.joins(other)):
+            return False
         _, change, other_change = changes
         places = {at and change(at) for at in _places(group, values)}
         if len(places) > 1 or places != {
@@ -194,6 +199,10 @@ class Network:
             for node in part.members:
                 self.groups[node] = group
 
+    def joins(self, group: Group) -> bool:
+        """Whether a group stores values in parts."""
+        return not self.joints.isdisjoint(group.members)
+
     # -- what groups read --------------------------------------------------------------
 
     def copy(self, group: Group, node: Node) -> None:
@@ -229,6 +238,8 @@ class Network:
         if role is Role.ROW:
             axes, _ = row(node)
             return row_coordinates(type.static_shape, axes)
+        if node in self.joints:
+            return own_coordinates(type.static_shape)
         mark = f"e{self.order(node)}_{position}"
         if role in (Role.CONTRACTION, Role.ALONE):
             return unknown(type, frozenset({AGAIN}), mark)

@@ -75,7 +75,7 @@ def _give_to_contraction(network: Network, group: Group, max_nodes: int) -> None
 
 def _give_back(network: Network, node: Node, group: Group, max_nodes: int) -> None:
     """Moves `node`, and what only it needs, to a group that makes an operand."""
-    if network.role(node) is not Role.POINTWISE:
+    if network.role(node) is not Role.POINTWISE or node in network.joints:
         return
     if all(reader is group for reader in network.readers_of(node)):
         return

@@ -31,7 +31,7 @@ def role_of(node: Node, effects: Effects) -> Role:
     op = node.op
     if outside_reason(node, effects):
         return Role.OUTSIDE
-    if op.is_composite or is_empty(node):
+    if is_empty(node) or (op.is_composite and op.kind is not Kind.ELEMENTWISE):
         return Role.ALONE
     if op.kind is Kind.CONTRACTION:
         return Role.CONTRACTION
@@ -40,7 +40,8 @@ def role_of(node: Node, effects: Effects) -> Role:
     if op.read_index is not None or op.kind is Kind.BROADCAST or _is_identity(node):
         return Role.MOVE
     if op.kind is not Kind.OPAQUE or Trait.GATHERS in op.traits:
-        return Role.POINTWISE if len(node.results) == 1 else Role.ALONE
+        by_element = len(node.results) == 1 or op.kind is Kind.ELEMENTWISE
+        return Role.POINTWISE if by_element else Role.ALONE
     return Role.ALONE
 
 

@@ -66,6 +66,36 @@ GRAPHS = {
           %3 = subtract(%b, %2) : f32[7,5]
           return %1, %3
         }""",
+    "dropout": """
+        graph @f(%x: f32[600,4], %key: u32[4]) -> (f32[600,4]) {
+          %0 = dropout(%x, %key) {rate=0.25} : f32[600,4]
+          return %0
+        }""",
+    "rotated_halves": """
+        graph @f(%x: f32[600,8,32], %c: f32[600,16], %s: f32[600,16])
+            -> (f32[600,8,32]) {
+          %0 = slice(%x) {limit=[600,8,16], start=[0,0,0]} : f32[600,8,16]
+          %1 = slice(%x) {limit=[600,8,32], start=[0,0,16]} : f32[600,8,16]
+          %2 = broadcast_in_dim(%c) {dims=[0,2], shape=[600,8,16]} : f32[600,8,16]
+          %3 = broadcast_in_dim(%s) {dims=[0,2], shape=[600,8,16]} : f32[600,8,16]
+          %4 = multiply(%0, %2) : f32[600,8,16]
+          %5 = multiply(%1, %3) : f32[600,8,16]
+          %6 = subtract(%4, %5) : f32[600,8,16]
+          %7 = multiply(%1, %2) : f32[600,8,16]
+          %8 = multiply(%0, %3) : f32[600,8,16]
+          %9 = add(%7, %8) : f32[600,8,16]
+          %y = concatenate(%6, %9) {axis=2} : f32[600,8,32]
+          return %y
+        }""",
+    "sums_of_interleaved_columns": """
+        graph @f(%a: f32[20,13,48], %b: f32[20,13,48]) -> (f32[20,4]) {
+          %0 = reshape(%a) {shape=[20,13,1,48]} : f32[20,13,1,48]
+          %1 = reshape(%b) {shape=[20,13,1,48]} : f32[20,13,1,48]
+          %2 = concatenate(%0, %1) {axis=2} : f32[20,13,2,48]
+          %3 = reshape(%2) {shape=[20,26,4,12]} : f32[20,26,4,12]
+          %4 = reduce_sum(%3) {axes=[1,3]} : f32[20,4]
+          return %4
+        }""",
     "max_pool": """
         graph @f(%x: f32[2,8,8,16]) -> (f32[2,4,4,16]) {
           %0 = max_pool(%x) {padding=[[0,1],[0,1]], strides=[2,2], window=[3,3]}

@@ -76,6 +76,75 @@ def test_windows_and_gates_of_all_heads(keras: Any, recorded: Any, rng: Any) -> 
 
 
 @pytest.mark.parametrize(
+    ("shape", "options", "causal"),
+    [
+        ((2, 3, 4, 5), {}, False),
+        ((2, 3, 4, 5), {"attention_axes": 2, "output_shape": (2, 3)}, False),
+        ((2, 3, 4, 5), {"attention_axes": (1,), "output_shape": 6}, True),
+        ((2, 3, 2, 4, 5), {"attention_axes": (-2, 1), "flash_attention": False}, False),
+    ],
+    ids=str,
+)
+def test_attention_along_axes(
+    shape: tuple[int, ...],
+    options: dict[str, Any],
+    causal: bool,
+    keras: Any,
+    recorded: Any,
+    rng: Any,
+) -> None:
+    arguments = {"num_heads": 2, "key_dim": 3, **options}
+    call = {"return_attention_scores": True, "use_causal_mask": causal}
+    query, value = inputs(rng, shape, shape)
+    layer = layers.MultiHeadAttention(**arguments)
+    layer(query, value)
+    weights = random_weights(layer, rng)
+
+    def theirs() -> Any:
+        twin = keras.layers.MultiHeadAttention(**arguments)
+        twin(query, value)
+        twin.set_weights(weights)
+        return list(twin(query, value, **call))
+
+    again = layers.MultiHeadAttention.from_config(layer.get_config())
+    again(query, value)
+    again.set_weights(weights)
+    for each in (layer, again):
+        for ours, wanted in zip(
+            each(query, value, **call), recorded(theirs), strict=True
+        ):
+            assert_close(np.asarray(ours), wanted)
+
+
+def test_masks_of_attention_along_axes(keras: Any, recorded: Any, rng: Any) -> None:
+    (x,) = inputs(rng, (2, 3, 4, 5))
+    whole = rng.integers(0, 2, (2, 3, 4, 3, 4)).astype(bool) | (np.arange(4) == 0)
+    rows = whole[:, 0, :, 0]
+    for axes, mask in (((1, 2), whole), ((2,), rows)):
+        arguments = {"num_heads": 2, "key_dim": 3, "attention_axes": axes}
+        layer = layers.MultiHeadAttention(**arguments)
+        layer(x, x)
+        weights = random_weights(layer, rng)
+
+        def theirs(
+            arguments: Any = arguments, mask: Any = mask, w: Any = weights
+        ) -> Any:
+            twin = keras.layers.MultiHeadAttention(**arguments)
+            twin(x, x)
+            twin.set_weights(w)
+            return twin(x, x, attention_mask=mask)
+
+        found = layer(x, x, attention_mask=mask)
+        assert_close(np.asarray(found), recorded(theirs))
+    # Masks of steps, as layers before attach them: as if the steps were not there.
+    layer = layers.MultiHeadAttention(2, 3)
+    kept = np.broadcast_to(np.arange(4) < 3, (2, 3, 4))
+    assert_close(
+        np.asarray(layer(x, x, value_mask=kept)), np.asarray(layer(x, x[:, :, :3]))
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "options"),
     [
         ("Attention", {}),
@@ -224,6 +293,22 @@ def test_normalization_by_what_is_given() -> None:
         (lambda: layers.Attention(score_mode="sum"), "score_mode='sum'"),
         (lambda: layers.Attention()(np.ones((1, 2, 3), F32)), "on a list of inputs"),
         (lambda: layers.GroupQueryAttention(2, 3, 2), "num_key_value_heads=2"),
+        (
+            lambda: layers.MultiHeadAttention(1, 2)(*[np.ones((1, 2), F32)] * 2),
+            "rank 2",
+        ),
+        (
+            lambda: layers.MultiHeadAttention(1, 2, attention_axes=3)(
+                *[np.ones((1, 2, 2, 2), F32)] * 2
+            ),
+            r"attention_axes=\(3,\) for inputs of rank 4",
+        ),
+        (
+            lambda: layers.MultiHeadAttention(1, 2)(
+                *[np.ones((1, 2, 2, 2), F32)] * 2, use_causal_mask=True
+            ),
+            r"no order.*attention_axes=\(1, 2\)",
+        ),
         (
             lambda: layers.GroupQueryAttention(2, 2, 2, sliding_window=0),
             "sliding_window=0",

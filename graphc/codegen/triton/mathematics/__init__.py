@@ -15,6 +15,7 @@ from graphc.codegen.triton.mathematics import (
     exponentials,
     integers,
     powers,
+    random,
     rounding,
     storage,
     trigonometry,
@@ -43,10 +44,10 @@ def _functions(source: str) -> Iterator[tuple[str, str]]:
             yield function.name, "\n".join(lines[first : function.end_lineno])
 
 
+_MODULES = (exponentials, integers, powers, random, rounding, storage, trigonometry)
+
 FUNCTIONS: dict[str, str] = {
-    name: text
-    for module in (exponentials, integers, powers, rounding, storage, trigonometry)
-    for name, text in _functions(module.SOURCE)
+    name: text for module in _MODULES for name, text in _functions(module.SOURCE)
 }
 """The text of each function. Their names start with an underscore, as no variable of a
 generated kernel does."""
