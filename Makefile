@@ -60,7 +60,7 @@ gpu-test: gpu-test-xla
 	$(GPU_DOCTOR)
 	$(GPU_PYTEST) -n 0 -m gpu tests/runtime/test_gpu.py # alone: it measures free memory
 	$(GPU_PYTEST) -m "triton and (slow or not slow)" --shard $(SHARD) \
-	  tests/codegen/triton tests/runtime
+	  tests/codegen/triton tests/runtime tests/passes/test_split_dilation.py
 
 # The tests of ops on XLA, on CUDA instead of the CPU.
 gpu-test-xla:

@@ -19,7 +19,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 GUIDES = (
     *("writing_a_pass.md", "writing_a_rule.md", "adding_an_op.md", "debugging.md"),
-    "artifacts.md",
+    *("artifacts.md", "cost_models.md"),
 )
 PAGES = ("keras.md", "memory.md", "numerics.md", "precision.md", "stablehlo_import.md")
 """What has code but no commands."""

@@ -49,6 +49,8 @@ class Source:
         outputs: The names of the outputs.
         state: The arrays of the state by name, in the order of the parameters.
         written: For each of the last results, the place in `state` of what it replaces.
+        metrics: The places in `state` of what starts afresh in each epoch, with the
+            arrays that it starts with.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source:
     outputs: tuple[str, ...]
     state: Mapping[str, np.ndarray]
     written: tuple[int, ...] = ()
+    metrics: tuple[int, ...] = ()
 
 
 def write_artifact(
@@ -132,6 +135,7 @@ def write_artifact(
         weights=None if weights_path is None else digest_of(weights),
         programs=tuple(programs),
         lock=used,
+        metrics=source.metrics,
     )
     say("writing")
     if weights_path is not None:

@@ -38,7 +38,7 @@ _KEYS = frozenset((
     *("options", "weights", "programs"),
 ))  # fmt: skip
 
-FORMAT = Format("graphc-artifact", 1, keys=_KEYS)
+FORMAT = Format("graphc-artifact", 1, keys=_KEYS, optional=frozenset({"metrics"}))
 
 _MAX_NAME, _MAX_STATEMENT = 1000, 1 << 16
 
@@ -107,6 +107,7 @@ class Contents:
         weights: The SHA-256 of the weights' file if that is not in the artifact.
         programs: The compiled programs.
         lock: The choices of tuning that its compiles go by, if there are some.
+        metrics: The places in `state` of what starts afresh in each epoch.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Contents:
     weights: str | None
     programs: tuple[PackedProgram, ...]
     lock: Locked | None = None
+    metrics: tuple[int, ...] = ()
 
     @property
     def targets(self) -> list[str]:
@@ -133,7 +135,8 @@ class Contents:
 
     def to_json(self) -> dict[str, Any]:
         """The contents as JSON."""
-        return {
+        metrics = {"metrics": list(self.metrics)} if self.metrics else {}
+        return metrics | {
             "name": self.name,
             "kind": self.kind,
             "inputs": list(self.inputs),
@@ -164,7 +167,8 @@ class Contents:
             inputs=_names(found, "inputs"),
             outputs=_names(found, "outputs"),
             state=state,
-            written=_places(found["written"], len(state)),
+            written=_places(found["written"], "written", len(state)),
+            metrics=_places(found.get("metrics", []), "metrics", len(state)),
             contract=contract,
             options=_options(found["options"]),
             weights=_digest(found["weights"]),
@@ -194,11 +198,11 @@ def _names(found: Mapping[str, Any], what: str) -> tuple[str, ...]:
     return names
 
 
-def _places(found: Any, count: int) -> tuple[int, ...]:
-    places = _list(found, "written")
+def _places(found: Any, what: str, count: int) -> tuple[int, ...]:
+    places = _list(found, what)
     fits = all(type(place) is int and 0 <= place < count for place in places)
     if not fits or len(set(places)) < len(places):
-        raise LoadError("what an artifact writes is not its state")
+        raise LoadError(f"what an artifact lists as {what} is not its state")
     return tuple(places)
 
 

@@ -108,6 +108,7 @@ class Artifact:
         self._dtypes = [np.dtype(type.dtype.numpy) for type in self.inputs.values()]
         self._by_shapes: dict[tuple[tuple[int, ...], ...], Fitted] = {}
         self._state: list[Any] = [state[name] for name in contents.state]
+        self._fresh = {n: np.array(self._state[n]) for n in contents.metrics}
         self._placed = False
 
     @property
@@ -161,6 +162,12 @@ class Artifact:
             for result in results[:count]
         ]
         return outputs[0] if count == 1 else tuple(outputs)
+
+    def reset_metrics(self) -> None:
+        """Starts the metrics of a training or evaluation step afresh, as an epoch does."""
+        for place, array in self._fresh.items():
+            self._state[place] = array.copy()  # whose memory runs may take
+        self._placed = False
 
     def prepare(self) -> None:
         """Makes the programs of all sizes ready to run."""

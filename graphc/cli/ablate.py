@@ -56,8 +56,9 @@ def ablate(
     """Compile a graph without each optional pass, and with each alone; compare.
 
     FILE is a .graphc or a .gir file, or - for a graph on standard input. Ratios are
-    those of the time to all passes, 2.00 being twice as slow; errors are those of the
-    worst result against float64, relative to its root mean square.
+    those of the time to all passes, 2.00 being twice as slow, ± half the range of the
+    middle half of the rounds; errors are those of the worst result against float64,
+    relative to its root mean square.
     """
     bound, arrays = bound_case(file, kind, batch, seed)
     default = find_target(target).pipeline
@@ -86,7 +87,7 @@ def table(variants: list[Variant]) -> str:
         else:
             cells = (
                 f"{(each.seconds or 0) * 1e3:.3f}",
-                f"{each.ratio or 0:.2f}",
+                f"{each.ratio or 0:.2f} ±{each.spread or 0:.2f}",
                 _bytes(each.temporaries),
                 str(each.nodes),
                 f"{each.pass_seconds:.3f}",

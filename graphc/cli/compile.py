@@ -242,7 +242,7 @@ def _output(output: str, force: bool) -> str:
         UsageError: If it has another ending, or exists and is not to be replaced.
     """
     try:
-        return checked_path(output, SUFFIX, force)
+        path = checked_path(output, SUFFIX, force)
     except ValueError:
         raise click.UsageError(
             f"the artifact's name must end in {SUFFIX}: {printable(output)!r}"
@@ -251,6 +251,10 @@ def _output(output: str, force: bool) -> str:
         raise click.UsageError(
             f"{printable(output)} exists; --force replaces it"
         ) from None
+    directory = Path(path).parent
+    if not directory.is_dir():  # said before minutes of compiling
+        raise click.UsageError(f"there is no directory {printable(str(directory))}")
+    return path
 
 
 def _sizes(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from graphc.cli.cases import read_case
+from graphc.cli.options import picks_graph
 from graphc.cli.plugins import loads_plugins
-from graphc.cli.text import read_graph, read_pipeline, write_whole
+from graphc.cli.text import read_pipeline, write_whole
 from graphc.ir import Graph
 from graphc.passes import PASSES, PIPELINES, GraphDiff, run_with_report
 from graphc.passes.checking import NUMERICS
@@ -16,6 +18,7 @@ from graphc.passes.fusion import fusion_report
 from graphc.passes.graph_diff import PassDiff
 from graphc.passes.memory_bill import is_state
 from graphc.passes.memory_budget import plan_memory
+from graphc.passes.plugins import EXTRAS, known_passes
 
 
 @click.command()
@@ -52,6 +55,7 @@ from graphc.passes.memory_budget import plan_memory
     help="Add passes until the predicted peak fits, such as 20GiB; print the bill.",
 )
 @click.option("--list", "list_passes", is_flag=True, help="List passes and pipelines.")
+@picks_graph()
 @loads_plugins
 def opt(
     file: str | None,
@@ -66,8 +70,12 @@ def opt(
     time_passes: bool,
     memory_budget: str | None,
     list_passes: bool,
+    kind: str,
+    batch: int | None,
 ) -> None:
-    """Run passes over FILE (.gir, .mlir or - for standard input); print the result.
+    """Run passes over FILE; print the result.
+
+    FILE is a .graphc, .gir or .mlir file, or - for a graph on standard input.
 
     With --diff what each pass changed is printed: removed nodes with -, added ones with
     +, and nodes that stay but read something else with ~ and >.
@@ -77,7 +85,8 @@ def opt(
         return
     if file is None:
         raise click.UsageError("name a FILE, or - for standard input")
-    given, passes = read_graph(file), read_pipeline(pipeline)
+    (given, _), passes = read_case(file, kind), read_pipeline(pipeline)
+    given = given if batch is None else given.bind(B=batch)
     if memory_budget is not None:
         passes = _fitted(given, passes, memory_budget)
     graph, report = run_with_report(
@@ -118,9 +127,13 @@ def _echo(diff: PassDiff) -> None:
 
 
 def _list() -> None:
-    """Prints all passes and pipelines."""
-    for name, each in sorted(PASSES.items()):
-        summary = (each.__doc__ or "").strip().splitlines()[0]
-        click.echo(f"{name:20} {summary}")
+    """Prints all passes and pipelines, and what else pipelines may name."""
+    lines = dict.fromkeys(known_passes(), "of an installed package")
+    lines |= {n: f"needs graphc[{extra}]" for n, (_, extra) in EXTRAS.items()}
+    for name, each in PASSES.items():
+        lines[name] = (each.__doc__ or "").strip().splitlines()[0]
+    width = max(map(len, lines))
+    for name, text in sorted(lines.items()):
+        click.echo(f"{name:{width}} {text}")
     for name, text in PIPELINES.items():
-        click.echo(f"{name:20} = {text}")
+        click.echo(f"{name:{width}} = {text}")

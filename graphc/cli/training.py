@@ -62,9 +62,9 @@ def train(
         order = np.arange(total)
         if shuffle is not None:
             order = np.random.default_rng((shuffle, epoch)).permutation(total)
-        means = _epoch(artifact, arrays, order, sizes)
+        logs = _epoch(artifact, arrays, order, sizes)
         artifact.save_state(path, {EPOCHS: str(epoch)})
-        shown = ", ".join(f"{name}: {mean:.6g}" for name, mean in means.items())
+        shown = ", ".join(f"{name}: {number:.6g}" for name, number in logs.items())
         click.echo(f"epoch {epoch}: {shown}")
     click.echo(str(path))
 
@@ -149,15 +149,24 @@ def _batch_sizes(artifact: Artifact, total: int) -> list[int]:
 def _epoch(
     artifact: Artifact, arrays: Arrays, order: np.ndarray[Any, Any], sizes: list[int]
 ) -> dict[str, float]:
-    """Trains on all batches once; the means of the outputs that are numbers."""
+    """Trains on all batches once; the outputs that are numbers.
+
+    Those of the last step, if the artifact has metrics, which are of all steps so far;
+    else their means.
+    """
+    artifact.reset_metrics()
     sums: dict[str, float] = {}
+    last: dict[str, float] = {}
     for chosen in _batches(order, sizes):
         outputs = artifact(**{name: array[chosen] for name, array in arrays.items()})
         every = outputs if isinstance(outputs, tuple) else (outputs,)
         for name, output in zip(artifact.contents.outputs, every, strict=True):
             number = np.asarray(output)
             if number.shape == ():
-                sums[name] = sums.get(name, 0.0) + float(number) * len(chosen)
+                last[name] = float(number)
+                sums[name] = sums.get(name, 0.0) + last[name] * len(chosen)
+    if artifact.contents.metrics:
+        return last
     return {name: total / sum(sizes) for name, total in sums.items()}
 
 

@@ -91,6 +91,10 @@ def tune(
     """
     if file is None and export is None and plot_file is None:
         raise click.UsageError("name a FILE, or --export or --plot")
+    if not (export is None or export == "csv" or export.endswith(".csv")):
+        raise click.UsageError(
+            f"--export takes csv, or a file NAME.csv: {printable(export)!r}"
+        )
     if file is not None:
         settings = search_settings(asked, context.meta.get(LOADED, []))
         tasks = _tasks(file, asked, settings)

@@ -41,12 +41,14 @@ class Format:
         version: The version that is written, and the newest that is read.
         oldest: The oldest version that is read.
         keys: What the manifest says beside format, versions and members.
+        optional: What it may say, too.
     """
 
     name: str
     version: int
     oldest: int = 1
     keys: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
 
 def write_container(
@@ -100,7 +102,7 @@ def make_manifest(
     format: Format, members: Mapping[str, Chunks], description: Mapping[str, Any]
 ) -> bytes:
     """The text of the manifest of `members`."""
-    assert description.keys() == format.keys
+    assert description.keys() - format.optional == format.keys
     listed = {
         name: {"sha256": digest_of(chunks), "size": _size(chunks)}
         for name, chunks in members.items()
@@ -142,9 +144,10 @@ class Container:
         manifest = load_json(data, MANIFEST)
         self.version = _checked_version(manifest, format)
         common = {"format", "format_version", "graphc_version", "members"}
-        check_keys(manifest, common | format.keys, MANIFEST)
+        said = format.keys | (manifest.keys() & format.optional)
+        check_keys(manifest, common | said, MANIFEST)
         self._digests = self._listed(manifest["members"])
-        self.description = {key: manifest[key] for key in format.keys}
+        self.description = {key: manifest[key] for key in said}
 
     @property
     def names(self) -> set[str]:

@@ -40,10 +40,13 @@ class ChunkLinearCrossEntropy(GraphPass):
     Attributes:
         chunk_mib: How many MiB the logits of a chunk take at most.
         least_rows: How many examples a chunk has at least.
+        tile_rows: What the number of examples of a chunk is a multiple of: as many as
+            a program has of a product's rows.
     """
 
     chunk_mib: float = 8.0
     least_rows: int = 256
+    tile_rows: int = 1
     name: ClassVar[str] = "chunk_linear_cross_entropy"
     tuned: ClassVar[Mapping[str, tuple[Option, ...]]] = {"chunk_mib": (2.0, 32.0)}
     numerics: ClassVar[Mapping[str, Numerics]] = {"hoist": EXACT}
@@ -82,10 +85,12 @@ class ChunkLinearCrossEntropy(GraphPass):
             return "the number of logits is not known"
         row = max(1, classes * wide_dtype(x.dtype).bits // 8)
         fitting = max(self.least_rows, int(self.chunk_mib * 2**20) // row)
+        fitting = max(self.tile_rows, fitting // self.tile_rows * self.tile_rows)
         count = -(-examples // fitting)
         if count <= 1:
             return f"all {examples} examples make one chunk"
-        return _Chunks(examples, count, -(-examples // count))
+        tiles = -(-examples // (count * self.tile_rows))
+        return _Chunks(examples, count, tiles * self.tile_rows)
 
 
 @dataclass(frozen=True, slots=True)

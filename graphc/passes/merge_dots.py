@@ -49,10 +49,11 @@ class MergeDots(GraphPass):
                     key = _key(node, side)
                     if key is not None:
                         alike.setdefault((side, key), (1 - side, []))[1].append(node)
+        places = _Places(graph)
         for side, found in alike.values():
             nodes = [node for node in found if node.graph is graph]
             if len(nodes) > 1:
-                _Merge(graph, nodes, side, rewriter).run()
+                _Merge(places, nodes, side, rewriter).run()
         return rewriter.ledger.count > made
 
 
@@ -80,23 +81,41 @@ def _joined_place(node: Node, side: int) -> tuple[int, int] | None:
     return free[-1], place
 
 
+class _Places:
+    """The places of nodes, counted once and again when there are new nodes to place."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._known: dict[Node, int] = {}
+
+    def of(self, nodes: Sequence[Node]) -> list[int]:
+        """The places of nodes of the graph, which others may lie between."""
+        if not all(node in self._known for node in nodes):
+            self._known = {node: n for n, node in enumerate(self._graph.nodes)}
+        return [self._known[node] for node in nodes]
+
+    def forget(self, node: Node) -> None:
+        """Says that a node has another place now."""
+        self._known.pop(node, None)
+
+
 class _Merge:
     """Dots that can be one.
 
     Args:
-        graph: Their graph.
+        places: Where the nodes of their graph are.
         nodes: The dots, in order.
         side: Which operands are joined: the first or the second.
         rewriter: What rewrites.
     """
 
     def __init__(
-        self, graph: Graph, nodes: Sequence[Node], side: int, rewriter: Rewriter
+        self, places: _Places, nodes: Sequence[Node], side: int, rewriter: Rewriter
     ) -> None:
+        self.places = places
         self.nodes = nodes
         self.side = side
         self.rewriter = rewriter
-        self.order = {node: place for place, node in enumerate(graph.nodes)}
         self.product: Any = None
 
     def run(self) -> None:
@@ -112,6 +131,7 @@ class _Merge:
         for node in late or ():
             if not self.rewriter.move(node, first, "move_weights"):
                 return
+            self.places.forget(node)
         offset: Dim = 0
         for node, size in [(node, self._size(node)) for node in self.nodes]:
             if not self.rewriter.rewrite(node, partial(self._part, node, offset)):
@@ -141,18 +161,21 @@ class _Merge:
 
     def _late_weights(self) -> list[Node] | None:
         """The nodes to move before the first dot, in order; None if they read dots."""
-        first = self.order[self.nodes[0]]
         found: set[Node] = set()
         pending = [o.node for o in self._others() if isinstance(o, Value)]
         while pending:
             node = pending.pop()
-            if node is None or node in found or self.order.get(node, -1) < first:
+            if node is None or node in found:
+                continue
+            place, first = self.places.of((node, self.nodes[0]))
+            if place < first:
                 continue
             if node.op.kind not in CHEAP and node.op is not constant:
                 return None
             found.add(node)
             pending += [o.node for o in node.operands if isinstance(o, Value)]
-        return sorted(found, key=self.order.__getitem__)
+        places = dict(zip(found, self.places.of(list(found)), strict=True))
+        return sorted(found, key=places.__getitem__)
 
     def _part(self, node: Node, offset: Dim) -> Proposal:
         """The slice of the product of all that is the product of one."""

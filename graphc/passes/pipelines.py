@@ -32,7 +32,7 @@ KEPT = (
 TRITON = (
     # Kernels of a chunk have a GPU to fill: chunks are larger than those in caches.
     f"fuse_linear_cross_entropy{{least_mib=512}},{TRAIN},"
-    "chunk_linear_cross_entropy{chunk_mib=256,least_rows=1024},"
+    "chunk_linear_cross_entropy{chunk_mib=256,least_rows=1024,tile_rows=128},"
     f"split_attention,prune_results,decompose{{keep=[{','.join(KEPT)}]}},"
     f"{FOLD},{SIMPLIFY_LATE},batch_dots,merge_dots,"
     "outline_repeats,deduplicate,inline,"

@@ -23,12 +23,15 @@ from graphc.passes import Pass, Pipeline, parse_pipeline, run_with_report
 from graphc.passes.pipeline_parser import Fixpoint
 from graphc.runtime.compile import compile_graph
 from graphc.runtime.executable import Executable
-from graphc.runtime.timing import interleaved, ratios
+from graphc.runtime.timing import interleaved
 
 Array = np.ndarray[Any, Any]
 
 ALL, NONE = "all passes", "required only"
 """The variants that others are compared with."""
+
+SHORTEST = 0.01
+"""How many seconds of runs of all passes one time is measured from at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Variant:
         compile_seconds: How long emission and the target's compiler took.
         seconds: The median time of a run.
         ratio: The median over the rounds of its time over that of all passes.
+        spread: Half of the interquartile range of these ratios: how much is noise.
         temporaries: The bytes held only while it runs; None if the target does not say.
         error: The largest error of a result against float64, relative to the root mean
             square of that result.
@@ -57,6 +61,7 @@ class Variant:
     compile_seconds: float = 0.0
     seconds: float | None = None
     ratio: float | None = None
+    spread: float | None = None
     temporaries: int | None = None
     error: float | None = None
     same_as: str | None = None
@@ -174,15 +179,16 @@ class _Ablation:
             name: lambda each=each: _run(each, self.arrays)
             for name, each in self.programs.items()
         }
-        times = interleaved(contestants, rounds, inner=1)
-        relative = ratios(times, ALL)
-        return [self._variant(name, times, relative, errors) for name in self.pipelines]
+        start = time.perf_counter()
+        contestants[ALL]()  # not for the first time
+        inner = 1 + int(SHORTEST / (time.perf_counter() - start))
+        times = interleaved(contestants, rounds, inner)
+        return [self._variant(name, times, errors) for name in self.pipelines]
 
     def _variant(
         self,
         name: str,
         times: dict[str, list[float]],
-        relative: dict[str, float],
         errors: dict[str, float],
     ) -> Variant:
         pipeline = self.pipelines[name]
@@ -192,6 +198,8 @@ class _Ablation:
         if same not in self.programs:  # which failed
             return Variant(name, pipeline, failure=self.failures[same].message)
         memory = self.programs[same].memory()
+        pairs = zip(times[same], times[ALL], strict=True)
+        low, middle, high = np.quantile([t / b for t, b in pairs], (0.25, 0.5, 0.75))
         return Variant(
             name,
             pipeline,
@@ -199,7 +207,8 @@ class _Ablation:
             pass_seconds=self.pass_seconds[name],
             compile_seconds=self.compile_seconds[same],
             seconds=float(np.median(times[same])),
-            ratio=relative[same],
+            ratio=float(middle),
+            spread=float(high - low) / 2,
             temporaries=None if memory is None else memory.temporaries,
             error=errors[same],
             same_as=None if same == name else same,

@@ -97,11 +97,16 @@ class HostArray:
 
 def aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """An array, or else a copy of it, whose memory XLA can use."""
-    if array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0:
+    if is_aligned(array):
         return array
     found = aligned_memory(array.shape, array.dtype)
     np.copyto(found, array)
     return found
+
+
+def is_aligned(array: np.ndarray[Any, Any]) -> bool:
+    """Whether XLA can use the memory of an array as it is."""
+    return array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
 
 
 def aligned_memory(

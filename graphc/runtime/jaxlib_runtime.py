@@ -26,7 +26,13 @@ from graphc.ir.graph import Graph
 from graphc.ir.opdef import operand_types
 from graphc.ir.types import I4, TensorType
 from graphc.runtime.backend import Memory, Packed
-from graphc.runtime.host_arrays import ArrayForm, HostArray, aligned, aligned_memory
+from graphc.runtime.host_arrays import (
+    ArrayForm,
+    HostArray,
+    aligned,
+    aligned_memory,
+    is_aligned,
+)
 from graphc.runtime.processor import processor, processor_name
 from graphc.runtime.xla_errors import compile_error
 from graphc.runtime.xla_options import aliases, compiler_options
@@ -53,6 +59,10 @@ _USED = (
 SMALL = 1 << 16
 """Up to as many bytes an array is copied into memory that XLA knows already: making a
 buffer of it takes longer."""
+
+LARGEST_COPY = 1 << 22
+"""Up to as many bytes that is done for arrays that are not aligned, too, which XLA would
+copy into new memory."""
 
 _OTHER_INTERFACE = (AttributeError, TypeError, ValueError, RuntimeError)
 """What jaxlib raises where its interface is another one than is used here."""
@@ -133,7 +143,9 @@ def pipeline(device: str | None) -> str:
 
 def unavailable(device: str | None, packed: bool = False) -> str | None:
     """Why programs for `device` cannot run here, or None if they can."""
-    if device != "cpu" and not _only_cpu():
+    if device not in (None, "cpu"):
+        return "jax runs on other devices"
+    if device is None and not _only_cpu():
         return "jax may have another device"
     try:
         _host()
@@ -200,7 +212,9 @@ class HostProgram:
         self._places = {(form.shape, form.dtype): form for form in self._takes}
         self._put = host.put
         self._copied = [
-            position if 0 < form.nbytes <= SMALL and position not in donate else None
+            position
+            if 0 < form.nbytes <= LARGEST_COPY and position not in donate
+            else None
             for position, form in enumerate(self._takes)
         ]
         self._idle: list[dict[int, HostArray]] = []
@@ -239,7 +253,7 @@ class HostProgram:
         copied: int | None,
         memory: dict[int, HostArray],
     ) -> Any:
-        """An array as jaxlib takes it; what is small is copied to `memory`."""
+        """An array as jaxlib takes it; what is not too large is copied to `memory`."""
         if array.__class__ is HostArray:
             if array.form == form:
                 return array.array
@@ -248,7 +262,7 @@ class HostProgram:
             array = np.asarray(array)
         if array.shape != form.shape or array.dtype != form.dtype:
             raise TypeError("an array of another type")
-        if copied is None:
+        if copied is None or (form.nbytes > SMALL and is_aligned(array)):
             return self._put(array, form)
         if copied not in memory:
             own = aligned_memory(form.shape, form.dtype)

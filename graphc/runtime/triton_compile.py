@@ -24,7 +24,7 @@ from graphc.runtime.triton_cache import (
 from graphc.runtime.triton_version import unavailable, version
 from graphc.runtime.worker_process import RequestError, WorkerProcess
 
-FORMAT = 1
+FORMAT = 2
 """The number of the format in which compiled kernels are kept."""
 
 SHARED_MEMORY = {
@@ -178,6 +178,8 @@ class Compiler:
             "TRITON_CACHE_DIR": str(temporary_directory(self)),
             "TRITON_ALWAYS_COMPILE": "1",
             "TRITON_DUMP_PTXAS_LOG": "1",
+            # Paths of sources would be in the machine code: other users', other bytes.
+            "TRITON_DISABLE_LINE_INFO": "1",
         }
         module = "graphc.runtime.triton_compiler"
         return WorkerProcess(module, "Triton's compiler", environment)

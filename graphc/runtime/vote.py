@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -332,12 +333,14 @@ class _Polls:
 def _tied(array: Array) -> Array:
     """Elements of which neighbours along the last axis are equal.
 
-    Floats are rounded to multiples of a half, without negative zeros; integers are
-    moved apart, to both sides of zero.
+    Floats are rounded to a few values, without negative zeros, so that others are equal
+    by chance; integers are moved apart, to both sides of zero.
     """
     element = dtype(array.dtype)
     if element.is_float:
-        array = (np.round(_widened(array) * 2) / 2 + 0.0).astype(array.dtype)
+        wide = _widened(array)
+        step = _step(wide)
+        array = (np.round(wide / step) * step + 0.0).astype(array.dtype)
     elif element.is_integer:
         apart = np.resize(np.array([-9, 0, 5]), array.shape)
         array = (array.astype(np.int64) * 7 + apart).astype(array.dtype)
@@ -345,6 +348,13 @@ def _tied(array: Array) -> Array:
         return array
     pairs = np.arange(array.shape[-1]) // 2 * 2
     return np.take(array, pairs, axis=-1)
+
+
+def _step(array: Array) -> float:
+    """A power of two of which the largest element is 4 to 8 times."""
+    largest = np.max(np.abs(array), initial=0.0, where=np.isfinite(array))
+    exponent = math.frexp(float(largest))[1] - 3
+    return math.ldexp(1.0, max(exponent, -1000)) if largest else 1.0
 
 
 def _is_finite(standard: Standard) -> bool:

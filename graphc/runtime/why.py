@@ -16,7 +16,8 @@ from graphc.ir.errors import GraphError
 from graphc.ir.graph import Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.printer import value_names
-from graphc.passes import parse_pipeline, run_with_report
+from graphc.passes import parse_pipeline, run, run_with_report
+from graphc.passes.deduplicate import Deduplicate
 from graphc.passes.fusion.decisions import FUSE, STORE
 from graphc.passes.fusion.fusion import Fusion
 from graphc.passes.fusion.outlining import KERNEL
@@ -143,6 +144,9 @@ class Why:
         reasons = [Reason(each, "has nodes of both") for each in sorted(both)]
         starts, ends = starts - both, ends - both
         reasons += self._way(starts, ends or both) or self._way(ends, starts or both)
+        if not reasons:
+            starts, ends = (self._shared.get(name, {name}) for name in (first, second))
+            reasons = self._way(starts, ends) or self._way(ends, starts)
         nothing = (
             "neither reads what the other makes, not even by way of others; only small"
             " kernels that are independent become one"
@@ -215,9 +219,14 @@ class Why:
         report = costs or self.costs()
         wanted = None if name is None else self._functions(name)
         chosen = [c for c in report.costs if wanted is None or c.kernel.name in wanted]
-        chosen.sort(key=lambda c: -(c.seconds or _least(c, report)))
-        total = sum(c.seconds or _least(c, report) for c in report.costs) or 1.0
+        chosen.sort(key=lambda c: -_taken(c, report))
+        total = sum(_taken(c, report) for c in report.costs) or 1.0
         reasons = [_bound(c, report, total) for c in chosen[:MOST_KERNELS]]
+        if others := chosen[MOST_KERNELS:]:
+            share = sum(_taken(c, report) for c in others) / total
+            plural = "s" * (len(others) > 1)
+            text = f"{share:.0%} of the time together, none more than any of these"
+            reasons.append(Reason(f"{len(others)} other kernel{plural}", text))
         question = f"why is {name or f'@{self.graph.name}'} slow"
         return self._answer(question, reasons, "no kernel computes it", None)
 
@@ -283,6 +292,23 @@ class Why:
             if refusal.rule == FUSE and refusal.kernels:
                 pair = tuple(_unique(name, refusal.graph) for name in refusal.kernels)
                 found[pair] = Reason(" and ".join(pair), refusal.reason)
+        return found
+
+    @cached_property
+    def _shared(self) -> dict[str, set[str]]:
+        """The kernels that are called by one name once equal ones are one."""
+        after = run(self.graph, Deduplicate.name, verify=False)
+        found: dict[str, set[str]] = {}
+        for graph in after.reachable():
+            pairs = zip(
+                self.graph.module.graphs[graph.name].nodes, graph.nodes, strict=True
+            )
+            for old, new in pairs:
+                names = zip(
+                    old.op.graph_names(old), new.op.graph_names(new), strict=True
+                )
+                for before, name in names:
+                    found.setdefault(f"@{name}", set()).add(f"@{before}")
         return found
 
     def _way(self, starts: set[str], ends: set[str]) -> list[Reason]:
@@ -353,6 +379,11 @@ def _least(cost: KernelCost, report: KernelReport) -> float:
     return max(LAUNCH, cost.roofline(report.gpu)) * cost.launches
 
 
+def _taken(cost: KernelCost, report: KernelReport) -> float:
+    """The seconds of all launches: as measured, else the least."""
+    return cost.seconds or _least(cost, report)
+
+
 def _bound(cost: KernelCost, report: KernelReport, total: float) -> Reason:
     """What bounds the time of a kernel."""
     kernel, gpu = cost.kernel, report.gpu
@@ -366,7 +397,7 @@ def _bound(cost: KernelCost, report: KernelReport, total: float) -> Reason:
     text += f" on the {gpu.name}"
     if cost.launches != 1:
         text += f", {cost.launches} launches"
-    seconds = cost.seconds or _least(cost, report)
+    seconds = _taken(cost, report)
     if cost.seconds is not None and cost.seconds > 0:
         reached = least * cost.launches / cost.seconds
         text += f"; measured {cost.seconds * 1e6:.2f} us, {reached:.0%} of the roofline"

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from graphc.ir.types import TensorType
+
+_BARRIER = "stablehlo.optimization_barrier"
+
+_LOOP = re.compile(r'^( +)\S.*"stablehlo\.while"\(.*\n(?:\1[ }].*\n)*', re.MULTILINE)
+_FUNCTION = re.compile(r"^  func\.func \w+ @(\S+?)\(.*\n(?:   .*\n)*", re.MULTILINE)
+_CALL = re.compile(r"func\.call @([^\s(]+)\(")
 
 
 def compiler_options(text: str, platform: str) -> dict[str, str]:
     """Where XLA must not do as it does by default.
 
     For CPUs, it takes barriers away before it merges what computes the same, which
-    undoes rematerialization.
+    undoes rematerialization. Small loops it makes one kernel of, in whose body it
+    aborts at a barrier.
     """
-    if platform == "cpu" and "stablehlo.optimization_barrier" in text:
-        return {"xla_disable_hlo_passes": "cse_barrier_expander"}
-    return {}
+    if platform != "cpu" or _BARRIER not in text:
+        return {}
+    passes = ["cse_barrier_expander"]
+    if _BARRIER in _in_loops(text):
+        passes.append("small-while-loop-hoisting")
+    return {"xla_disable_hlo_passes": ",".join(passes)}
+
+
+def _in_loops(text: str) -> str:
+    """What stands in the loops of a module, with the functions that they call."""
+    functions = {match[1]: match[0] for match in _FUNCTION.finditer(text)}
+    found = [match[0] for match in _LOOP.finditer(text)]
+    for part in found:
+        called = (functions.pop(name, "") for name in _CALL.findall(part))
+        found += filter(None, called)
+    return "".join(found)
 
 
 def aliases(

@@ -95,7 +95,8 @@ def pipeline_space(
 def relevant(of: PipelineSpace, graph: Graph) -> PipelineSpace:
     """The space without what, alone, changes nothing in the program of a graph.
 
-    Values that make the graph fail to lower are left out, too.
+    Of values that make the same program the first is kept: two runs then choose the
+    same one. Values that make the graph fail to lower are left out, too.
     """
     space = of.space
     usual = _lowered(of, space.canonical, graph)
@@ -104,13 +105,14 @@ def relevant(of: PipelineSpace, graph: Graph) -> PipelineSpace:
         if axis.name in (PRECISION, STEPS):
             axes.append(axis)
             continue
-        kept = [axis.values[0]]
+        kept, known = [axis.values[0]], {None, usual}
         for value in axis.values[1:]:
             choice = list(space.canonical)
             choice[place] = value
             text = _lowered(of, tuple(choice), graph)
-            if text not in (None, usual):
+            if text not in known:
                 kept.append(value)
+                known.add(text)
         if len(kept) > 1:
             axes.append(Axis(axis.name, tuple(kept)))
     return replace(of, space=Space(tuple(axes)))

@@ -31,6 +31,9 @@ def artifact(tmp_path: Path) -> Path:
     again = invoke(*made)
     assert again.exit_code == 2
     assert "exists; --force replaces it" in again.output
+    lost = invoke(*made[:3], tmp_path / "lost" / "f.gcx")
+    assert lost.exit_code == 2
+    assert "there is no directory" in lost.output
     return tmp_path / "f.gcx"
 
 

@@ -117,6 +117,7 @@ def test_opt_lists_passes() -> None:
     result = invoke("opt", "-", "--list")
     assert "canonicalize" in result.output
     assert "default" in result.output
+    assert "saturate" in result.output
 
 
 def test_run_on_arrays(gir: Path, tmp_path: Path) -> None:
@@ -138,6 +139,9 @@ def test_show_and_run_a_saved_model(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "Total params: 10" in shown.output
     assert f'loc("{model.name}/{model.layers[0].name}" m.graphc:1:1)' in shown.output
+    lowered = invoke("opt", tmp_path / "m.graphc", "--batch", 3)
+    assert "%x: f32[3,4]" in lowered.output
+    assert f'loc("{model.name}/{model.layers[0].name}"' in lowered.output
     x = np.ones((3, 4), "f")
     np.save(tmp_path / "x.npy", x)
     result = invoke(

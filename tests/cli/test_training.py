@@ -13,6 +13,7 @@ from graphc.artifacts import load
 from graphc.cli.main import commands
 from graphc.files.tensors import dump_tensors
 from graphc.ir.errors import LoadError
+from tests.closeness import assert_close
 
 X = np.random.default_rng(0).normal(size=(22, 4)).astype(np.float32)
 Y = X @ np.arange(4, dtype=np.float32).reshape(4, 1)
@@ -76,6 +77,30 @@ def test_stopped_and_resumed_is_as_never_stopped(
     with pytest.raises(LoadError, match="digest mismatch"):
         program.load_state(state)
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["state.safetensors"]
+
+
+def test_metrics_start_afresh_in_each_epoch(tmp_path: Path):
+    inputs = graphc.Input((4,))
+    model = graphc.Model(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.fit(X, Y, epochs=1, verbose=0)
+    used = [np.array(v) for metric in model.metrics for v in metric.variables]
+    model.export(tmp_path / "t.gcx", "train_step", ["numpy"], ranges={"B": (1, 8)})
+    for variable, before in zip(
+        (v for metric in model.metrics for v in metric.variables), used, strict=True
+    ):
+        np.testing.assert_array_equal(np.array(variable), before)
+    data = tmp_path / "data.npz"
+    np.savez(data, x=X, y=Y)
+    said = succeeded(
+        run(tmp_path, data=data, output=tmp_path / "a", epochs=2)
+    ).splitlines()
+    history = model.fit(X, Y, 8, epochs=2, shuffle=False, verbose=0).history
+    for epoch, line in enumerate(said[:2]):
+        words = dict(pair.split(": ") for pair in line.partition(": ")[2].split(", "))
+        assert words.keys() == history.keys()
+        for name, number in words.items():
+            assert_close(np.float32(number), np.float32(history[name][epoch]))
 
 
 def test_batches_are_as_large_as_the_contract_lets_them_be(

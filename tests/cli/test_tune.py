@@ -131,6 +131,9 @@ def test_measurements_are_exported_and_drawn(folder: Path, tmp_path: Path) -> No
     file = tmp_path / "m.csv"
     invoke("tune", "--export", str(file), *store)
     assert len(file.read_text().splitlines()) == len(rows) + 1
+    result = invoke("tune", "--export", "xml", *store)
+    assert result.exit_code == 2
+    assert "csv, or a file NAME.csv: 'xml'" in result.output
     page = tmp_path / "p.html"
     assert invoke("tune", "--plot", str(page), *store).exit_code == 0
     measured = [row for row in rows if row["status"] == "measured"]

@@ -42,6 +42,16 @@ def test_losses_and_gradients_share_one_loop(rows: int, rng: np.random.Generator
     assert_same(graph, result, rng)
 
 
+def test_chunks_have_whole_tiles_of_rows(rng: np.random.Generator):
+    graph = parse(STEP)
+    pass_ = ChunkLinearCrossEntropy(chunk_mib=1e-9, least_rows=23, tile_rows=8)
+    result = run(graph, f"{FUSED},{pass_},dce", verify=True, check=True)
+    (scan,) = (node for node in result.nodes if node.op.name == "scan")
+    chunked = {value.type.shape[:2] for value in scan.operands if value.type.rank > 2}
+    assert chunked == {(4, 16)}
+    assert_same(graph, result, rng)
+
+
 def test_a_loop_multiplies_for_its_logits_once():
     result = run(parse(STEP), f"{FUSED},{chunk(16)},decompose,(cse,dce)*")
     (body,) = (graph for graph in result.reachable() if graph.name != "step")

@@ -89,3 +89,17 @@ def test_what_is_computed_from_a_dot_cannot_be_joined_to_its_operands():
         }""")
     assert result == graph
     assert "behind the first dot" in report.ledger.refusals[0].reason
+
+
+def test_parts_of_a_merged_dot_are_joined_for_another(rng: np.random.Generator):
+    graph, result, _ = merged("""
+        graph @f(%x: f32[512,8], %a: f32[8,4], %b: f32[8,4], %y: f32[64,512])
+            -> (f32[64,4], f32[64,4]) {
+          %0 = dot_general(%x, %a) {contract=[[1],[0]]} : f32[512,4]
+          %1 = dot_general(%y, %0) {contract=[[1],[0]]} : f32[64,4]
+          %2 = dot_general(%x, %b) {contract=[[1],[0]]} : f32[512,4]
+          %3 = dot_general(%y, %2) {contract=[[1],[0]]} : f32[64,4]
+          return %1, %3
+        }""")
+    assert [node.op.name for node in result.nodes].count("dot_general") == 2
+    assert_same_meaning(graph, result, random_arrays(graph, rng), ulp=REORDERED_ULP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,19 @@ def test_each_pass_is_left_out_and_stands_alone(variants: dict[str, Variant]):
     assert (nodes[ALL], nodes[NONE]) == (4, 7)
     assert nodes["without canonicalize"] == nodes["cse alone"] == 5
     assert nodes["without cse"] == nodes["canonicalize alone"] == 6
+
+
+def test_ratios_say_how_much_is_noise(monkeypatch: pytest.MonkeyPatch):
+    def interleaved(contestants: dict[str, Any], rounds: int, inner: int) -> Any:
+        assert inner > 1  # the program takes less than `SHORTEST`
+        return {name: [1.0] * 4 for name in contestants} | {NONE: [1.0, 2.0, 3.0, 4.0]}
+
+    monkeypatch.setattr("graphc.runtime.ablation.interleaved", interleaved)
+    graph = parse(TEXT).bind(B=4)
+    pipeline = "canonicalize,decompose"
+    every, none, *_ = ablate(graph, random_inputs(graph), pipeline, target="numpy")
+    assert (every.ratio, every.spread) == (1.0, 0.0)
+    assert (none.ratio, none.spread) == (2.5, 0.75)
 
 
 def test_equal_programs_are_one(variants: dict[str, Variant]):

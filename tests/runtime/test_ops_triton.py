@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from graphc.codegen.triton.module import emit_kernel
-from graphc.ir import OpDef, Trait, UnsupportedError, parse
+from graphc.ir import OpDef, Trait, UnsupportedError, evaluate, parse
 from graphc.runtime.compile import compile_graph
 from graphc.testing.agreement import assert_agreement
 from graphc.testing.checks import results_on
+from graphc.testing.equivalence import random_arrays
 from graphc.testing.op_cases import Case, dtype_cases, own_cases
 from tests.op_cases import each_op
 from tests.op_programs import ALL_OPS, default_cases, programs
@@ -88,3 +89,46 @@ def test_large_tensors_get_positions_of_64_bits():
     narrow, wide = [emit_kernel(parse(text)).source for text in texts]
     assert "int64" not in narrow
     assert "r = r_start + tl.arange(0, RBLOCK)[None, :].to(tl.int64)" in wide
+
+
+def test_what_large_results_are_stored_in_parts_of_has_positions_of_64_bits():
+    text = """graph @f(%x: f32[{0},512]) -> (f32[{0},1024]) {{
+      %0 = exponential(%x) : f32[{0},512]
+      %1 = negate(%x) : f32[{0},512]
+      %2 = concatenate(%0, %1) {{axis=1}} : f32[{0},1024]
+      return %2
+    }}"""
+    narrow, wide = [emit_kernel(parse(text.format(n))).source for n in (8, 2**21)]
+    assert "int64" not in narrow
+    # Each part has half as many elements, which 32 bits would do for.
+    assert "tl.program_id(0).to(tl.int64) * XBLOCK" in wide
+    assert "tl.store(out_ptr + offset + 512, negate)" in wide
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A number takes the place of a tile that is sorted along.
+        """graph @f(%x: i32[3,5]) -> (i32[3,5], bool[3,5]) {
+          %b = broadcast_in_dim(false) {dims=[], shape=[3,5]} : bool[3,5]
+          %0, %1 = sort(%x, %b) {axis=1} : i32[3,5], bool[3,5]
+          return %0, %1
+        }""",
+        # Where the first column of an update is depends on the number of the update.
+        """graph @f(%x: f32[6,4], %i: i32[5], %a: f32[5,1], %b: f32[5,3])
+            -> (f32[6,4]) {
+          %u = concatenate(%a, %b) {axis=1} : f32[5,4]
+          %0 = scatter(%x, %i, %u) {index_axis=1, index_map=[0], inserted_dims=[0],
+              mode="max", update_window_dims=[1]} : f32[6,4]
+          return %0
+        }""",
+    ],
+    ids=["sort", "scatter"],
+)
+def test_what_is_the_same_for_all_lanes(text: str, rng: np.random.Generator):
+    graph = parse(text)
+    arrays = random_arrays(graph, rng)
+    for got, want in zip(
+        compile_graph(graph, TARGET)(*arrays), evaluate(graph, *arrays), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(got), want)

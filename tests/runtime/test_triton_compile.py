@@ -40,6 +40,8 @@ def test_machine_code_and_resources(architecture: str, triton_compiler: Compiler
     assert compiled.binary.startswith(b"\x7fELF")
     assert compiled.entry == "kernel"
     assert compiled.entry.encode() in compiled.binary
+    # Paths of sources are another user's other bytes.
+    assert b".py" not in compiled.binary
     assert compiled.threads == 8 * (64 if architecture == "gfx942" else 32)
     assert 0 < compiled.registers < 256
     assert compiled.spills == compiled.global_scratch == 0

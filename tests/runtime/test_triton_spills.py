@@ -103,6 +103,20 @@ def test_lighter_attention_has_sides_for_products():
     ]
 
 
+def test_the_smallest_tile_has_fewer_terms_at_a_time():
+    graph, name, kernel = made("""
+        graph @f(%x: f32[60,512], %w: f32[512,60]) -> (f32[60,60]) {
+          %y = dot_general(%x, %w) {contract=[[1],[0]]} : f32[60,60]
+          return %y
+        }""")
+    own = {"BLOCK_M": 16, "BLOCK_N": 16, "BLOCK_K": 64}
+    assert own.items() <= kernel.constants.items()
+    found = lighter(graph.module.graphs[name], kernel)
+    assert [each.constants for each in found] == [
+        {**kernel.constants, "BLOCK_K": terms} for terms in (32, 16)
+    ]
+
+
 def test_lighter_schedules_hold_less():
     for text in (ROWS, DOT):
         graph, name, kernel = made(text)

@@ -1,13 +1,14 @@
 """Voting names the executor that is wrong and the node at which it is."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
 
 from graphc import passes
 from graphc.codegen.spellings import SPELLINGS, Spelling
+from graphc.codegen.stablehlo.control import comparison
 from graphc.codegen.stablehlo.module import LOWERINGS
 from graphc.ir import OPS, CompileError, Graph, GraphError, TargetError, parse
 from graphc.ir.random_inputs import random_inputs
@@ -249,6 +250,28 @@ def test_what_a_target_does_not_serve_is_listed(monkeypatch: pytest.MonkeyPatch)
     assert "= reduce_max(" in first
     assert "reduce_max has no StableHLO form" in first
     assert last.startswith("xla: the whole graph")
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_rules_for_ties_are_voted_on_whatever_the_scale(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+):
+    graph = parse("""
+    graph @f(%x: f32[2,6,6,3], %s: f32[2,3,3,3]) -> (f32[2,6,6,3]) {
+      %0 = select_and_scatter_add(%x, %s)
+        {window=[1,2,2,1], strides=[1,2,2,1], padding=[[0,0],[0,0],[0,0],[0,0]]}
+        : f32[2,6,6,3]
+      return %0
+    }""")
+    arrays = [array * np.float32(scale) for array in random_inputs(graph)]
+    assert vote(graph, arrays, XLA).disputes == []
+
+    def last(direction: str, *rest: Any) -> str:
+        return comparison("GT" if direction == "GE" else direction, *rest)
+
+    monkeypatch.setattr("graphc.codegen.stablehlo.window.comparison", last)
+    (dispute,) = vote(graph, arrays, XLA).disputes
+    assert "= select_and_scatter_add(" in dispute.line
 
 
 LONG = "".join(f"  %{i + 1} = negate(%{i}) : f32[2]\n" for i in range(CHUNK + 3))

@@ -141,6 +141,24 @@ def test_float32_has_the_reasons_of_the_precision_pass():
     assert not any("no precision pass" in reason.text for reason in answer.reasons)
 
 
+def test_a_name_that_equal_kernels_share_stands_for_each_of_them():
+    text = """
+        graph @f(%x: f32[64,64], %y: f32[64,64,64], %w: f32[64,64])
+            -> (f32[64,64], f32[64,64]) {
+          %a = dot_general(%x, %w) {contract=[[1],[0]]} : f32[64,64]
+          %s = reduce_sum(%y) {axes=[2]} : f32[64,64]
+          %b = dot_general(%s, %w) {contract=[[1],[0]]} : f32[64,64]
+          return %a, %b
+        }"""
+    asked = graphc.why(parse(text))
+    after = graphc.passes.run(parse(text), "triton")
+    assert [n.attributes["graph"] for n in after.nodes].count("dot_general") == 2
+    (reason,) = asked.not_fused("@reduce_sum", "@dot_general").reasons
+    assert reason.subject == "@reduce_sum and @dot_general_1"
+    (reason,) = asked.not_fused("%s", "%a").reasons
+    assert reason.text.startswith("neither reads what the other makes")
+
+
 def test_a_kernel_is_explained(asked: Why):
     text = str(asked.kernel("net/softmax"))
     assert "@net_reduce_sum: reduction: " in text
@@ -153,6 +171,14 @@ def test_small_kernels_are_bound_by_launches(asked: Why):
     reasons = asked.slow().reasons
     assert len(reasons) == 5
     assert all("bound by its launch" in reason.text for reason in reasons)
+
+
+def test_what_is_left_out_of_the_slowest_is_counted(
+    asked: Why, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("graphc.runtime.why.MOST_KERNELS", 3)
+    *_, last = asked.slow().reasons
+    assert (last.subject, last.text[:3]) == ("2 other kernels", "40%")
 
 
 LARGE = """

@@ -79,6 +79,15 @@ def test_what_changes_nothing_is_no_choice() -> None:
     found = relevant(pipeline_space("xla:cpu"), pooled)
     values = {axis.name: axis.values for axis in found.space.axes}
     assert values["unroll_windows"] == ("on", "off")
+    # 18 terms: at most 9 of them is none of them.
+    found = relevant(
+        pipeline_space("xla:cpu"),
+        graphc.trace(
+            ops.conv, graphc.TensorSpec((4, 8, 8, 2)), graphc.TensorSpec((3, 3, 2, 4))
+        ),
+    )
+    values = {axis.name: axis.values for axis in found.space.axes}
+    assert values["convolution_as_sums"] == ("on", "off")
 
 
 def test_kernels_have_the_schedules_of_their_templates() -> None:

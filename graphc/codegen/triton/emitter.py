@@ -240,6 +240,9 @@ class Emitter:
         """The text of a position as a tile that has the shape of `axes`."""
         if position.is_constant:
             return self.writer.full(text, self.writer.index_type, axes)
+        if not self.writer.tiled(position.axes):
+            # In the interpreter the variable of a loop is no tensor.
+            return f"{text} + {self.writer.full('0', self.writer.index_type, axes)}"
         return f"tl.broadcast_to({text}, {self.writer.shape(axes)})"
 
     def store(
@@ -330,11 +333,13 @@ class Emitter:
     def within(self, index: Index, low: int, high: int) -> list[str]:
         """The comparisons that say that ``low <= index < high``, if not certain."""
         least, greatest = index.bounds
+        first = index.constant
+        moving = index - first
         found: list[str] = []
         if least < low:
-            found.append(f"({self.writer.position(index)} >= {low})")
+            found.append(f"({self.writer.position(moving)} >= {low - first})")
         if greatest >= high:
-            found.append(f"({self.writer.position(index)} < {high})")
+            found.append(f"({self.writer.position(moving)} < {high - first})")
         return found
 
     def all_of(self, conditions: Sequence[str], axes: frozenset[Axis]) -> Tile:
@@ -348,7 +353,7 @@ class Emitter:
         wanted = frozenset(axes) | tile.axes
         if self.writer.tiled(wanted) == self.writer.tiled(tile.axes) and tile.axes:
             return tile.text
-        if tile.text.isidentifier():
+        if not dtypes.is_literal(tile.text):
             return f"tl.broadcast_to({tile.text}, {self.writer.shape(wanted)})"
         return self.writer.full(tile.text, dtypes.held(dtype), wanted)
 

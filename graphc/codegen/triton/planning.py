@@ -31,6 +31,7 @@ from graphc.ir.graph import Graph, Node
 from graphc.ir.opdef import Trait, operand_types
 from graphc.ir.types import TensorType
 from graphc.ir.values import Literal, Operand, Value
+from graphc.passes.fusion.group import is_alias
 from graphc.passes.inline import FUSED
 
 Views: TypeAlias = dict[Value, View]
@@ -212,6 +213,8 @@ class _Planner:
         if Trait.EFFECT in node.op.traits:
             return self.host_call(node, operands)
         lowering = LOWERINGS.get(node.op.name)
+        if lowering is None and is_alias(node):  # such as a transposition of sizes 1
+            lowering = _alias
         if lowering is None and node.op.no_kernel:
             raise UnsupportedError(
                 f"{node.op.name} has no Triton kernel: {node.op.no_kernel}",

@@ -23,7 +23,7 @@ from graphc.frontend.execution import (
 from graphc.frontend.models.graphs import step_program
 from graphc.frontend.program import Program
 from graphc.frontend.serialization.variable_paths import canonical_paths
-from graphc.frontend.variables import State, Variable
+from graphc.frontend.variables import State, Variable, assign_all
 
 if TYPE_CHECKING:
     from graphc.frontend.models.model import Model
@@ -75,7 +75,8 @@ def model_source(model: Model, kind: str) -> ArtifactSource:
     """
     program = step_program(model, one_of("kind", kind, STEPS))
     paths = {id(v): path for path, v in canonical_paths(model).items()}
-    source = program_source(program, model.name, kind, paths)
+    fresh = {} if kind == "predict" else _fresh_metrics(model)
+    source = program_source(program, model.name, kind, paths, fresh)
     if kind != "predict" or not model.has_function():
         return source
     inputs, outputs = tuple(model.input_names), tuple(model.output_names)
@@ -89,7 +90,11 @@ def model_source(model: Model, kind: str) -> ArtifactSource:
 
 
 def program_source(
-    program: Program, name: str, kind: str, paths: Mapping[int, str] | None = None
+    program: Program,
+    name: str,
+    kind: str,
+    paths: Mapping[int, str] | None = None,
+    fresh: Mapping[int, np.ndarray[Any, Any]] | None = None,
 ) -> ArtifactSource:
     """What an artifact of a traced function is made of.
 
@@ -98,7 +103,9 @@ def program_source(
         name: What the artifact is called.
         kind: What the function does, as `ArtifactSource` says.
         paths: The names of variables by their identity, where their own are not used.
+        fresh: What variables start with in each epoch, by their identity, if they do.
     """
+    fresh = fresh or {}
     graph, read = program.graph, {id(v) for v in program.state}
     unread = [v for v in program.written if id(v) not in read]
     if unread:  # what a program keeps is what it is given: no more, no less
@@ -109,15 +116,30 @@ def program_source(
     names = _state_names(variables, paths or {})
     places = {id(variable): place for place, variable in enumerate(variables)}
     parameters = graph.parameters[: program.inputs]
+    arrays = [
+        fresh.get(id(variable), array)
+        for variable, array in zip(variables, _arrays(variables), strict=True)
+    ]
     return ArtifactSource(
         name=name,
         kind=kind,
         graph=graph,
         inputs=tuple(p.name or f"x_{i}" for i, p in enumerate(parameters)),
         outputs=_output_names(program),
-        state=dict(zip(names, _arrays(variables), strict=True)),
+        state=dict(zip(names, arrays, strict=True)),
         written=tuple(places[id(v)] for v in program.written),
+        metrics=tuple(places[id(v)] for v in variables if id(v) in fresh),
     )
+
+
+def _fresh_metrics(model: Model) -> dict[int, np.ndarray[Any, Any]]:
+    """What the variables of a model's metrics start with; they stay as they are."""
+    variables = [v for metric in model.metrics for v in metric.variables]
+    before = _arrays(variables) if variables else []
+    model.reset_metrics()
+    fresh = {id(v): np.array(v.array()) for v in variables}
+    assign_all(zip(variables, before, strict=True))
+    return fresh
 
 
 def _output_names(program: Program) -> tuple[str, ...]:

@@ -11,7 +11,12 @@ from graphc.ir.graph import Node
 from graphc.ir.index import ZERO, Axis, Index, flattened, unflattened, variable
 from graphc.ir.types import TensorType
 from graphc.ir.values import Value
-from graphc.passes.coordinates import UNKNOWN, Coordinates, substituted
+from graphc.passes.coordinates import (
+    UNKNOWN,
+    Coordinates,
+    operand_coordinates,
+    substituted,
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,15 @@ def own_coordinates(shape: tuple[int, ...]) -> Coordinates:
     if 0 in shape:
         return (ZERO,) * len(shape)
     return unflattened(variable(Axis("x", math.prod(shape))), shape)
+
+
+def is_alias(node: Node) -> bool:
+    """Whether the result is the operand's memory, with the same elements in order."""
+    if node.op.write_index is None:
+        return False
+    own = own_coordinates(node.results[0].type.static_shape)
+    of_operand = own_coordinates(node.operands[0].type.static_shape)
+    return operand_coordinates(node, 0, own) == of_operand
 
 
 def axes_of(at: Coordinates) -> frozenset[Axis]:

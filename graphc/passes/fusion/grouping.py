@@ -28,6 +28,7 @@ from graphc.passes.fusion.group import (
     Space,
     axes_of,
     elements,
+    is_alias,
     joint,
     own_coordinates,
     row_coordinates,
@@ -140,7 +141,7 @@ class _Placing:
 
     def _place_stored_move(self, node: Node) -> None:
         """Places a node that moves elements to where others need them in memory."""
-        if _is_alias(node):
+        if is_alias(node):
             self.outside(node)
         else:
             self._place_pointwise(node)
@@ -412,15 +413,6 @@ def _times(group: Group, value: Value) -> int:
 def _share(group: Group, value: Value) -> float:
     """How many elements of a value a group reads for each of its own."""
     return _times(group, value) / max(1, group.space.size)
-
-
-def _is_alias(node: Node) -> bool:
-    """Whether the result is the operand's memory."""
-    if node.op.write_index is None:
-        return False
-    own = own_coordinates(node.results[0].type.static_shape)
-    of_operand = own_coordinates(node.operands[0].type.static_shape)
-    return operand_coordinates(node, 0, own) == of_operand
 
 
 def _row_result(node: Node) -> Coordinates:

@@ -33,7 +33,7 @@ TOO_SERIAL = "few programs would compute it, where a kernel more has a whole GPU
 """Why a reduction with few results does not compute what it reads."""
 
 MOST_BEHIND = 512
-"""Through how many nodes the work for a value is added up; random bits take 200."""
+"""Through how many nodes the work for a value is added up."""
 
 
 def is_too_serial(space: Space, work: float) -> bool:

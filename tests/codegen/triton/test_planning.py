@@ -463,6 +463,18 @@ def test_aliases_take_no_memory():
     assert made.copies == 0
 
 
+def test_what_leaves_elements_in_order_is_an_alias():
+    made = Planned.by_hand("""
+    graph @f(%x: f32[1,4,3]) -> (f32[1,3,4,1]) {
+      %0 = reverse(%x) {axes=[0]} : f32[1,4,3]
+      %1 = reshape(%0) {shape=[4,1,3,1]} : f32[4,1,3,1]
+      %2 = transpose(%1) {permutation=[1,0,2,3]} : f32[1,4,3,1]
+      %3 = reshape(%2) {shape=[1,3,4,1]} : f32[1,3,4,1]
+      return %3
+    }""")
+    made.check()
+
+
 def test_a_plan_that_comes_again_is_recorded():
     made = planned(lambda x: ops.tanh(x) + 1.0, (4,))
     assert made.plan.obstacle is None

@@ -154,6 +154,16 @@ def test_weights_of_samples_reach_every_position(rng: np.random.Generator):
     check(loss(y_true, y_pred, weight), loss(y_true, y_pred, weight[:, None]))
 
 
+@pytest.mark.parametrize("name", ["Dice", "Tversky"])
+def test_weights_of_losses_of_a_whole_batch(
+    name: str, keras: Any, recorded: Any, rng: Any
+):
+    y_true, y_pred = data("probabilities", rng)
+    weight = rng.random(5).astype(np.float32)
+    theirs = recorded(lambda: getattr(keras.losses, name)()(y_true, y_pred, weight))
+    check(getattr(losses, name)()(y_true, y_pred, weight), theirs)
+
+
 def test_ignored_class_does_not_count_in_the_mean():
     y_pred = np.full((1, 4, 2), 0.5, np.float32)
     loss = losses.SparseCategoricalCrossentropy(ignore_class=-1)

@@ -69,6 +69,8 @@ def lighter(
 ) -> list[Schedule]:
     """Schedules with which each thread holds less of a tile, the nearest first.
 
+    Where no tile of a product is smaller, there are fewer terms at a time.
+
     Args:
         graph: The kernel graph.
         kernel: Its kernel.
@@ -81,10 +83,21 @@ def lighter(
             for each in _of_contraction(graph, architecture)
             if each.descriptors == own.descriptors and _sums(each) < _sums(own)
         ]
-        return sorted(found, key=_sums, reverse=True)
+        return sorted(found, key=_sums, reverse=True) or _with_fewer_terms(own)
     found, schedule = list[Schedule](), own
     while (schedule := _halved(schedule)) != (found or [own])[-1]:
         found.append(schedule)
+    return found
+
+
+def _with_fewer_terms(schedule: Schedule) -> list[Schedule]:
+    """With fewer columns of the one tile and rows of the other in each step."""
+    found: list[Schedule] = []
+    terms = schedule.constants[CONTRACTED] // 2
+    while terms >= LEAST_SIDE:
+        constants = {**schedule.constants, CONTRACTED: terms}
+        found.append(replace(schedule, constants=constants))
+        terms //= 2
     return found
 
 

@@ -105,11 +105,14 @@ def align_weight(weight: Any, values: Any) -> Any:
     Args:
         weight: A scalar, or a tensor whose dimensions are the first ones of `values`,
             with or without trailing dimensions of size 1.
-        values: What it weighs.
+        values: What it weighs. A scalar is the value of each example, as Keras has it
+            for losses of a whole batch (`Dice`, `Tversky`).
 
     Raises:
         ValueError: If the shapes do not fit.
     """
+    if not values.shape:
+        return weight
     shape = tuple(weight.shape)
     while len(shape) > len(values.shape) and _is_one(shape[-1]):
         weight = ops.squeeze(weight, -1)
