@@ -59,20 +59,45 @@ def test_group_query_attention(
     assert again.get_config() == layer.get_config()
 
 
+class Heads:
+    """A MultiHeadAttention layer with random weights, and what Keras's makes of them."""
+
+    def __init__(
+        self, keras: Any, recorded: Any, rng: Any, *given: Any, **options: Any
+    ):
+        self._keras, self._recorded, self._given = keras, recorded, given
+        self._options = {"num_heads": 2, "key_dim": 3, **options}
+        self.layer = layers.MultiHeadAttention(**self._options)
+        self.layer(*given)
+        self.weights = random_weights(self.layer, rng)
+
+    def check(self, **call: Any) -> None:
+        """The layer, and one from its config, give what Keras's gives."""
+
+        def theirs() -> list[Any]:
+            twin = self._keras.layers.MultiHeadAttention(**self._options)
+            twin(*self._given)
+            twin.set_weights(self.weights)
+            return parts(twin(*self._given, **call))
+
+        wanted = self._recorded(theirs)
+        again = layers.MultiHeadAttention.from_config(self.layer.get_config())
+        again(*self._given)
+        again.set_weights(self.weights)
+        for each in (self.layer, again):
+            found = parts(each(*self._given, **call))
+            for ours, expected in zip(found, wanted, strict=True):
+                assert_close(np.asarray(ours), expected)
+
+
+def parts(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, tuple) else [found]
+
+
 def test_windows_and_gates_of_all_heads(keras: Any, recorded: Any, rng: Any) -> None:
-    arguments = {"num_heads": 2, "key_dim": 3, "sliding_window": 2, "use_gate": True}
     (x,) = inputs(rng, (2, 5, 6))
-    layer = layers.MultiHeadAttention(**arguments)
-    layer(x, x)
-    weights = random_weights(layer, rng)
-
-    def theirs() -> Any:
-        twin = keras.layers.MultiHeadAttention(**arguments)
-        twin(x, x)
-        twin.set_weights(weights)
-        return twin(x, x, use_causal_mask=True)
-
-    assert_close(np.asarray(layer(x, x, use_causal_mask=True)), recorded(theirs))
+    heads = Heads(keras, recorded, rng, x, x, sliding_window=2, use_gate=True)
+    heads.check(use_causal_mask=True)
 
 
 @pytest.mark.parametrize(
@@ -93,27 +118,8 @@ def test_attention_along_axes(
     recorded: Any,
     rng: Any,
 ) -> None:
-    arguments = {"num_heads": 2, "key_dim": 3, **options}
-    call = {"return_attention_scores": True, "use_causal_mask": causal}
-    query, value = inputs(rng, shape, shape)
-    layer = layers.MultiHeadAttention(**arguments)
-    layer(query, value)
-    weights = random_weights(layer, rng)
-
-    def theirs() -> Any:
-        twin = keras.layers.MultiHeadAttention(**arguments)
-        twin(query, value)
-        twin.set_weights(weights)
-        return list(twin(query, value, **call))
-
-    again = layers.MultiHeadAttention.from_config(layer.get_config())
-    again(query, value)
-    again.set_weights(weights)
-    for each in (layer, again):
-        for ours, wanted in zip(
-            each(query, value, **call), recorded(theirs), strict=True
-        ):
-            assert_close(np.asarray(ours), wanted)
+    heads = Heads(keras, recorded, rng, *inputs(rng, shape, shape), **options)
+    heads.check(return_attention_scores=True, use_causal_mask=causal)
 
 
 def test_masks_of_attention_along_axes(keras: Any, recorded: Any, rng: Any) -> None:
@@ -121,27 +127,13 @@ def test_masks_of_attention_along_axes(keras: Any, recorded: Any, rng: Any) -> N
     whole = rng.integers(0, 2, (2, 3, 4, 3, 4)).astype(bool) | (np.arange(4) == 0)
     rows = whole[:, 0, :, 0]
     for axes, mask in (((1, 2), whole), ((2,), rows)):
-        arguments = {"num_heads": 2, "key_dim": 3, "attention_axes": axes}
-        layer = layers.MultiHeadAttention(**arguments)
-        layer(x, x)
-        weights = random_weights(layer, rng)
-
-        def theirs(
-            arguments: Any = arguments, mask: Any = mask, w: Any = weights
-        ) -> Any:
-            twin = keras.layers.MultiHeadAttention(**arguments)
-            twin(x, x)
-            twin.set_weights(w)
-            return twin(x, x, attention_mask=mask)
-
-        found = layer(x, x, attention_mask=mask)
-        assert_close(np.asarray(found), recorded(theirs))
+        heads = Heads(keras, recorded, rng, x, x, attention_axes=axes)
+        heads.check(attention_mask=mask)
     # Masks of steps, as layers before attach them: as if the steps were not there.
     layer = layers.MultiHeadAttention(2, 3)
     kept = np.broadcast_to(np.arange(4) < 3, (2, 3, 4))
-    assert_close(
-        np.asarray(layer(x, x, value_mask=kept)), np.asarray(layer(x, x[:, :, :3]))
-    )
+    masked = layer(x, x, value_mask=kept)
+    assert_close(np.asarray(masked), np.asarray(layer(x, x[:, :, :3])))
 
 
 @pytest.mark.parametrize(
