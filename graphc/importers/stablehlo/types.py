@@ -24,7 +24,7 @@ _MLIR_NAMES = {
 """Element types whose MLIR name differs from ours."""
 
 _ELEMENTS = {_MLIR_NAMES.get(name, name): each for name, each in DTYPES.items()}
-_BY_BUFFER = {d for d in DTYPES.values() if d.numpy.kind in "biuf"}
+_BY_BUFFER = {d for d in DTYPES.values() if d.numpy.isbuiltin == 1}
 """Dtypes that NumPy has itself: MLIR hands their arrays out as buffers."""
 
 _HEXADECIMAL = re.compile(r'dense<"0x([0-9A-F]*)">')

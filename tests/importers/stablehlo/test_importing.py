@@ -78,6 +78,8 @@ def test_operations_constants_and_names():
         ("dense<[true, false]>", "2xi1", [True, False]),
         ("dense<[-8, 7]>", "2xi4", [-8, 7]),
         ("dense<[1.5, 0x7F]>", "2xf8E4M3FN", [1.5, np.nan]),
+        ("dense<[1.5, 0x7C]>", "2xf8E5M2", [1.5, np.inf]),
+        ("dense<-0.5>", "f8E5M2", -0.5),
         ("dense<true>", "2xi1", [True, True]),
         ("dense<0xFC00>", "2xf16", [-np.inf, -np.inf]),
         ("dense<-1.5>", "2xbf16", [-1.5, -1.5]),
