@@ -88,6 +88,9 @@ def dimension_size(f: FunctionWriter, node: Node, *, axis: int) -> None:
 
 def dynamic_slice(f: FunctionWriter, node: Node, *, sizes: Shape) -> None:
     """Writes the slice at a computed place."""
+    if not sizes:  # of a scalar, which the textual form has no room for
+        f.alias(node.result, f.operands(node))
+        return
     names, types = f.operands(node), f.signature(node)
     f.assign(
         node,
