@@ -168,10 +168,7 @@ class HeadAttention(Layer):
         axes = AttentionAxes.of(len(query.shape), self.attention_axes)
         given = query, key
         if attention_mask is not None:
-            examples = [query.shape[axis] for axis in axes.examples]
-            attention_mask = axes.merge_pairs(
-                ops.cast(attention_mask, "bool"), examples
-            )
+            attention_mask = axes.merge_pairs(ops.cast(attention_mask, "bool"), query)
         if not axes.is_plain:
             self._check_order(axes, use_causal_mask)
             query, value, key = map(axes.merge, (query, value, key))

@@ -69,14 +69,15 @@ class AttentionAxes:
         """Booleans (batch, ...) as (examples, steps)."""
         return self._merged(mask, ())
 
-    def merge_pairs(self, mask: Any, examples: Sequence[Any]) -> Any:
+    def merge_pairs(self, mask: Any, query: Any) -> Any:
         """Booleans for pairs of steps as (examples or 1, heads or 1, T, S).
 
         Args:
             mask: (..., queries' steps, keys' steps), where each of the two has all
                 `axes`; what is missing before them is inserted there.
-            examples: The sizes of the axes that are of different examples.
+            query: The queries, which say how many examples there are.
         """
+        examples = [query.shape[axis] for axis in self.examples]
         steps = len(self.axes)
         first, last = mask.shape[: -2 * steps], mask.shape[-2 * steps :]
         first = (*first, *(1 for _ in range(len(examples) + 1 - len(first))))

@@ -1,5 +1,6 @@
 """Normalization and attention layers against Keras, one test for what is special."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,10 +95,14 @@ def parts(found: Any) -> list[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-def test_windows_and_gates_of_all_heads(keras: Any, recorded: Any, rng: Any) -> None:
+@pytest.fixture
+def heads(keras: Any, recorded: Any, rng: Any) -> partial[Heads]:
+    return partial(Heads, keras, recorded, rng)
+
+
+def test_windows_and_gates_of_all_heads(heads: partial[Heads], rng: Any) -> None:
     (x,) = inputs(rng, (2, 5, 6))
-    heads = Heads(keras, recorded, rng, x, x, sliding_window=2, use_gate=True)
-    heads.check(use_causal_mask=True)
+    heads(x, x, sliding_window=2, use_gate=True).check(use_causal_mask=True)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +119,19 @@ def test_attention_along_axes(
     shape: tuple[int, ...],
     options: dict[str, Any],
     causal: bool,
-    keras: Any,
-    recorded: Any,
+    heads: partial[Heads],
     rng: Any,
 ) -> None:
-    heads = Heads(keras, recorded, rng, *inputs(rng, shape, shape), **options)
-    heads.check(return_attention_scores=True, use_causal_mask=causal)
+    layer = heads(*inputs(rng, shape, shape), **options)
+    layer.check(return_attention_scores=True, use_causal_mask=causal)
 
 
-def test_masks_of_attention_along_axes(keras: Any, recorded: Any, rng: Any) -> None:
+def test_masks_of_attention_along_axes(heads: partial[Heads], rng: Any) -> None:
     (x,) = inputs(rng, (2, 3, 4, 5))
     whole = rng.integers(0, 2, (2, 3, 4, 3, 4)).astype(bool) | (np.arange(4) == 0)
     rows = whole[:, 0, :, 0]
     for axes, mask in (((1, 2), whole), ((2,), rows)):
-        heads = Heads(keras, recorded, rng, x, x, attention_axes=axes)
-        heads.check(attention_mask=mask)
+        heads(x, x, attention_axes=axes).check(attention_mask=mask)
     # Masks of steps, as layers before attach them: as if the steps were not there.
     layer = layers.MultiHeadAttention(2, 3)
     kept = np.broadcast_to(np.arange(4) < 3, (2, 3, 4))
